@@ -1,0 +1,1 @@
+"""Snapshot files: what they hold, writing and reading them."""

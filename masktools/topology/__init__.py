@@ -1,0 +1,1 @@
+"""The operator graph of a network and what flows along it."""

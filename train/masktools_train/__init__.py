@@ -1,0 +1,1 @@
+"""Train sparse neural networks and record a snapshot of their masks every epoch."""
