@@ -1,6 +1,6 @@
 """Errors that a user can cause: each message is one sentence that names the file, key or option."""
 
-__all__ = ["MasktoolsError", "RecipeError", "RunError", "SnapshotError", "StructureError"]
+__all__ = ["MasktoolsError", "RecipeError", "RunError", "SnapshotError", "StructureError", "TrainingError"]
 
 
 class MasktoolsError(Exception):
@@ -21,3 +21,7 @@ class RecipeError(MasktoolsError):
 
 class StructureError(MasktoolsError):
     """Masks that cannot be compared or measured as asked, for example unequal layers."""
+
+
+class TrainingError(MasktoolsError):
+    """Training that cannot go on, for example because it diverged."""

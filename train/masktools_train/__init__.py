@@ -1,1 +1,35 @@
-"""Train sparse neural networks and record a snapshot of their masks every epoch."""
+"""Train sparse neural networks and record a snapshot of their masks every epoch.
+
+In a loop of your own, `Sparsifier` makes any model sparse and `Recorder` records it; `train` runs a recipe.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from masktools_train.recipe import Recipe, load_recipe, resolve_recipe
+    from masktools_train.recorder import Recorder
+    from masktools_train.sparsifier import Sparsifier
+    from masktools_train.trace import trace
+    from masktools_train.training import TrainResult, train
+
+_HOMES = {
+    "Recipe": "masktools_train.recipe",
+    "Recorder": "masktools_train.recorder",
+    "Sparsifier": "masktools_train.sparsifier",
+    "TrainResult": "masktools_train.training",
+    "load_recipe": "masktools_train.recipe",
+    "resolve_recipe": "masktools_train.recipe",
+    "trace": "masktools_train.trace",
+    "train": "masktools_train.training",
+}
+
+__all__ = ["Recipe", "Recorder", "Sparsifier", "TrainResult", "load_recipe", "resolve_recipe", "trace", "train"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

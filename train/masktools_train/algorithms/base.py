@@ -1,0 +1,81 @@
+"""What a sparse training algorithm is: a mask to start from and a rule that changes it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+import pydantic
+
+if TYPE_CHECKING:
+    from masktools_train.sparsifier import Sparsifier
+
+__all__ = ["Algorithm"]
+
+
+class Algorithm(pydantic.BaseModel, ABC):
+    """A training algorithm: its fields are its options, its methods are its rule; it holds no state.
+
+    Everything that changes lives in the `Sparsifier`, so that a run can be stopped and resumed, and one
+    algorithm object can serve many runs. To add an algorithm, subclass this in a file of its own and add one
+    line to the registry.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    distributions: ClassVar[tuple[str, ...]]
+    """Layer budgets that it can use; the first is the default."""
+    dynamic: ClassVar[bool] = False
+    """Whether the mask changes during training, so that freezing it means something."""
+    trains_dense: ClassVar[bool] = False
+    """Whether the forward pass uses the masked weights while all weights keep training (straight-through)."""
+
+    @abstractmethod
+    def start(self, sparsifier: Sparsifier) -> None:
+        """Set the first mask of every layer."""
+
+    def reads_dense_gradient(self, step: int, total_steps: int) -> bool:
+        """Return whether the rule needs the gradient of inactive weights too, at this step.
+
+        Parameters
+        ----------
+        step
+            Number of the step, the first is 1.
+        total_steps
+            Length of training in steps.
+        """
+        del step, total_steps
+        return self.trains_dense
+
+    def replace_step(self, sparsifier: Sparsifier) -> bool:
+        """Change the masks instead of taking an optimizer step; return whether that was done.
+
+        Called before the optimizer steps, with dense gradients in place where `reads_dense_gradient` asked
+        for them.
+        """
+        del sparsifier
+        return False
+
+    def after_step(self, sparsifier: Sparsifier) -> None:
+        """Change the masks after an optimizer step."""
+        del sparsifier
+
+    def level_counts(self, size: int, target: int) -> list[int]:
+        """Return the number of active weights over all layers at each level of an iterated method.
+
+        Parameters
+        ----------
+        size
+            Number of weights.
+        target
+            Number of weights to end with.
+
+        Returns
+        -------
+        list of int
+            One entry a level; a single level for methods that train once.
+        """
+        del size
+        return [target]

@@ -1,0 +1,49 @@
+"""Discovering Neural Wirings: the top weights of a network whose weights all keep training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from masktools_train.algorithms.base import Algorithm
+from masktools_train.selection import top_k_mask
+
+if TYPE_CHECKING:
+    from masktools_train.sparsifier import Sparsifier
+
+__all__ = ["DNW"]
+
+
+class DNW(Algorithm):
+    """Use the largest weights of each layer in every forward pass; train all of them, straight through.
+
+    With the distribution ``global`` the layers compete for one common count.
+
+    References
+    ----------
+    Wortsman et al., Discovering Neural Wirings, arXiv 1906.00586.
+    """
+
+    name = "dnw"
+    summary = "top magnitudes at every step, all weights keep training"
+    distributions = ("uniform", "erk", "global")
+    dynamic = True
+    trains_dense = True
+
+    def start(self, sparsifier: Sparsifier) -> None:
+        """Select among the initial weights."""
+        self._select(sparsifier)
+
+    def after_step(self, sparsifier: Sparsifier) -> None:
+        """Select again among the weights as the optimizer left them."""
+        self._select(sparsifier)
+
+    @torch.no_grad()
+    def _select(self, sparsifier: Sparsifier) -> None:
+        if sparsifier.distribution == "global":
+            sparsifier.keep_largest_globally(sparsifier.target)
+            return
+        for layer in sparsifier.layers:
+            if layer.count < layer.size:
+                sparsifier.set_mask(layer, top_k_mask(layer.dense_values.abs(), layer.count), layer.count)

@@ -1,0 +1,92 @@
+"""Batches made on the device: the data set is resident, an epoch is a permutation."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from masktools.errors import RecipeError
+from masktools_train.data.dataset import Dataset
+from masktools_train.seeding import generator
+
+__all__ = ["AUGMENTATIONS", "Batches"]
+
+AUGMENTATIONS = ("flip", "shift")
+
+
+class Batches:
+    """The training batches of any epoch, the same for the same seed wherever one starts.
+
+    Parameters
+    ----------
+    dataset
+        With its tensors on the device.
+    batch_size
+        Examples a step; the last batch of an epoch may be smaller.
+    seed
+        Seed of order and augmentation.
+    augment
+        ``flip`` (mirror half the images) and ``shift`` (move images, zeros coming in).
+    shift
+        Largest move in pixels, vertically and horizontally.
+
+    Raises
+    ------
+    RecipeError
+        If images are to be augmented that are none.
+    """
+
+    def __init__(
+        self, dataset: Dataset, batch_size: int, seed: int, augment: Sequence[str] = (), shift: int = 4
+    ) -> None:
+        if augment and len(dataset.input_shape) != 3:
+            raise RecipeError(f"data: inputs of shape {dataset.input_shape} are no images and cannot be augmented")
+        self._dataset = dataset
+        self._size = min(batch_size, len(dataset.train_targets))
+        self._seed = seed
+        self._augment = frozenset(augment)
+        self._shift = shift
+        self.steps_per_epoch = -(-len(dataset.train_targets) // self._size)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield inputs and targets of an epoch from batch `start` on.
+
+        All random choices of the epoch are drawn at once on the device, so that an epoch entered in its
+        middle (rewinding, resuming) sees the batches that it would have seen.
+
+        Parameters
+        ----------
+        number
+            Number of the epoch, from 0.
+        start
+            Batches to leave out.
+        """
+        data = self._dataset
+        device, count = data.train_targets.device, len(data.train_targets)
+        random = generator(device, self._seed, "order", number)
+        order = torch.randperm(count, generator=random, device=device)
+        flips = torch.rand(count, generator=random, device=device) < 0.5 if "flip" in self._augment else None
+        moves = (
+            torch.randint(0, 2 * self._shift + 1, (2, count), generator=random, device=device)
+            if "shift" in self._augment
+            else None
+        )
+        for first in range(start * self._size, count, self._size):
+            part = slice(first, first + self._size)
+            inputs = data.normalized(data.train_inputs[order[part]])
+            if flips is not None:
+                inputs = torch.where(flips[part].view(-1, 1, 1, 1), inputs.flip(-1), inputs)
+            if moves is not None:
+                inputs = _shifted(inputs, moves[:, part], self._shift)
+            yield inputs, data.train_targets[order[part]]
+
+
+def _shifted(images: Tensor, moves: Tensor, most: int) -> Tensor:
+    """Return each image cut at its own place out of itself with a border of zeros."""
+    count, _, height, width = images.shape
+    padded = torch.nn.functional.pad(images, (most, most, most, most))
+    rows = moves[0].view(-1, 1) + torch.arange(height, device=images.device)
+    columns = moves[1].view(-1, 1) + torch.arange(width, device=images.device)
+    examples = torch.arange(count, device=images.device).view(-1, 1, 1)
+    # Advanced indices on both sides of the channel slice move it to the end.
+    return padded[examples, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

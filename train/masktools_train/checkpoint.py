@@ -1,0 +1,43 @@
+"""``state.pt``: everything that training needs to go on after a stop."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from masktools.atomic import replacing
+from masktools.errors import RunError
+
+__all__ = ["STATE", "load_state", "save_state"]
+
+STATE = "state.pt"
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Replace the state of a run directory, atomically."""
+    try:
+        with replacing(folder / STATE) as temporary:
+            torch.save(state, temporary)
+    except OSError as error:
+        raise RunError(f"{folder / STATE}: cannot be written: {error}") from error
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """Return the state of a run directory, or None where there is none.
+
+    Raises
+    ------
+    RunError
+        If the file cannot be read.
+    """
+    path = folder / STATE
+    if not path.is_file():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise RunError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(state, dict):
+        raise RunError(f"{path}: is no training state")
+    return state

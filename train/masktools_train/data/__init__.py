@@ -1,0 +1,42 @@
+"""The built-in data sets; a new one is its function and one line here."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from masktools.errors import RecipeError
+from masktools_train.data.dataset import Dataset
+from masktools_train.data.digits import digits
+from masktools_train.data.idx import fashion_mnist, idx_folder
+from masktools_train.named import build
+
+__all__ = ["REGISTRY", "Dataset", "load_data"]
+
+REGISTRY: Mapping[str, Callable[..., Dataset]] = {
+    "digits": digits,
+    "fashion-mnist": fashion_mnist,
+    "idx": idx_folder,
+}
+
+
+def load_data(name: str, options: Mapping[str, Any]) -> Dataset:
+    """Load a data set.
+
+    Parameters
+    ----------
+    name
+        A key of `REGISTRY`, or ``package.module:function``. Such a function returns a `Dataset`, or the four
+        arrays training inputs, training targets, test inputs and test targets.
+    options
+        Keyword arguments of that function.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such data set, or it cannot be read.
+    """
+    loaded = build("data", name, REGISTRY, options)
+    if isinstance(loaded, Dataset):
+        return loaded
+    if isinstance(loaded, tuple) and len(loaded) == 4:
+        return Dataset.from_arrays(*loaded)
+    raise RecipeError(f"data {name!r} returned {type(loaded).__name__}, neither a Dataset nor four arrays")

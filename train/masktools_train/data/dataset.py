@@ -1,0 +1,110 @@
+"""A data set in memory: inputs as they are stored, normalised on the device."""
+
+import dataclasses
+import math
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from masktools.errors import RecipeError
+
+__all__ = ["Dataset"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training and test examples.
+
+    Parameters
+    ----------
+    train_inputs, test_inputs
+        Stored values, shape ``(examples, *input_shape)``; integers stay integers until a batch is made.
+    train_targets, test_targets
+        Class numbers, int64, shape ``(examples,)``.
+    classes
+        Number of classes.
+    mean, std
+        Subtracted from, and dividing, the stored values; float32, broadcast over one input.
+    """
+
+    train_inputs: Tensor
+    train_targets: Tensor
+    test_inputs: Tensor
+    test_targets: Tensor
+    classes: int
+    mean: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
+    std: Tensor = dataclasses.field(default_factory=lambda: torch.ones(()))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        train_inputs: Any,
+        train_targets: Any,
+        test_inputs: Any,
+        test_targets: Any,
+        classes: int | None = None,
+        normalize: bool = True,
+    ) -> Self:
+        """Build from anything that NumPy takes for an array.
+
+        Parameters
+        ----------
+        train_inputs, train_targets, test_inputs, test_targets
+            As for the class.
+        classes
+            Number of classes; the largest target plus one when None.
+        normalize
+            Measure `mean` and `std` for each channel on the training inputs.
+
+        Raises
+        ------
+        RecipeError
+            If the arrays do not fit each other.
+        """
+        inputs = [torch.from_numpy(np.ascontiguousarray(values)) for values in (train_inputs, test_inputs)]
+        targets = [
+            torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64)) for values in (train_targets, test_targets)
+        ]
+        for part, x, y in zip(("training", "test"), inputs, targets, strict=True):
+            if y.ndim != 1 or x.ndim < 2 or len(x) != len(y) or not len(y):
+                raise RecipeError(f"data: {part} inputs {tuple(x.shape)} and targets {tuple(y.shape)} do not fit")
+        if inputs[0].shape[1:] != inputs[1].shape[1:]:
+            raise RecipeError(
+                f"data: training {tuple(inputs[0].shape)} and test {tuple(inputs[1].shape)} inputs differ"
+            )
+        largest = int(max(y.max() for y in targets))
+        if min(int(y.min()) for y in targets) < 0 or (classes is not None and largest >= classes):
+            raise RecipeError(f"data: targets must be class numbers from 0 to {(classes or largest + 1) - 1}")
+        moments = _moments(inputs[0]) if normalize else ()
+        return cls(inputs[0], targets[0], inputs[1], targets[1], classes or largest + 1, *moments)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return tuple(self.train_inputs.shape[1:])
+
+    def to(self, device: torch.device) -> "Dataset":
+        """Return the data set with all its tensors on `device`."""
+        tensors = {f.name: getattr(self, f.name).to(device) for f in dataclasses.fields(self) if f.name != "classes"}
+        return dataclasses.replace(self, **tensors)
+
+    def normalized(self, inputs: Tensor) -> Tensor:
+        """Return stored values as normalised float32."""
+        return (inputs.float() - self.mean) / self.std
+
+
+def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation a channel (images) or over everything (vectors)."""
+    images = inputs.ndim > 2
+    axes = [axis for axis in range(inputs.ndim) if axis != 1] if images else [0, 1]
+    values = inputs.double()
+    mean = values.mean(dim=axes)
+    std = values.var(dim=axes, correction=0).sqrt()
+    if not math.isfinite(float(mean.sum())):
+        raise RecipeError("data: training inputs hold NaN or infinity")
+    # A channel that is constant carries no information; dividing by its deviation would make it infinite.
+    std = torch.where(std > 0, std, torch.ones_like(std))
+    shape = (-1, *(1,) * (inputs.ndim - 2)) if images else ()
+    return mean.float().view(shape), std.float().view(shape)

@@ -1,0 +1,113 @@
+"""Record snapshots of a model: our own loop's, or anyone's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from masktools.runs import RunWriter
+from masktools.snapshot.content import LayerContent, SnapshotContent
+from masktools.topology.graph import Topology
+from masktools_train.sparsifier import Sparsifier, prunable_weights
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Writes a run directory, one snapshot an epoch.
+
+    >>> recorder = Recorder("runs/mine", model, sparsifier)  # doctest: +SKIP
+    >>> recorder.snapshot(epoch=1)  # doctest: +SKIP
+
+    Parameters
+    ----------
+    path
+        The run directory; made when missing.
+    model
+        The network.
+    sparsifier
+        What knows the masks; without one every layer is recorded as dense.
+    config
+        What every snapshot repeats of the configuration, JSON-serialisable.
+    topology
+        The operator graph, from `masktools_train.trace.trace`; connectivity can be analysed only with it.
+    weights
+        Which weight values to store: ``active``, ``dense`` or ``none``.
+    dtype
+        ``float32`` or ``float16``, of the stored weights.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        model: nn.Module,
+        sparsifier: Sparsifier | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
+        topology: Topology | None = None,
+        weights: str = "active",
+        dtype: str = "float32",
+    ) -> None:
+        self.writer = RunWriter(path)
+        self._model = model
+        self._sparsifier = sparsifier
+        self._config = dict(config or {})
+        self._topology = topology
+        self._kind = weights
+        self._dtype = np.dtype(dtype)
+
+    def snapshot(self, epoch: int, step: int = 0, **extra: int | float | str) -> Path:
+        """Write the snapshot of an epoch and return its path.
+
+        At epoch 0 the *dense* initial weights are stored beside the first masks.
+
+        Parameters
+        ----------
+        epoch
+            Number of finished epochs; 0 is the initialisation.
+        step
+            Number of finished optimizer steps.
+        extra
+            Further facts about this moment, for example ``level=3``.
+
+        Raises
+        ------
+        SnapshotError
+            If the file cannot be written.
+        """
+        return self.writer.snapshot(self.content(epoch, step, **extra))
+
+    def content(self, epoch: int, step: int = 0, **extra: int | float | str) -> SnapshotContent:
+        """Return what `snapshot` writes, copied off the device."""
+        weights = prunable_weights(self._model)
+        masks = self._sparsifier.masks() if self._sparsifier else {}
+        prunable = {layer.name: layer.prunable for layer in self._sparsifier.layers} if self._sparsifier else {}
+        first = epoch == 0 and self._kind == "active"
+        initial: Mapping[str, Tensor] = self._sparsifier.initial if self._sparsifier and first else {}
+        kind = "dense" if first else self._kind
+        layers = [
+            LayerContent.from_dense(
+                name,
+                _array(masks[name]) if name in masks else np.ones(tuple(weight.shape), dtype=np.bool_),
+                None if kind == "none" else _array(initial.get(name, weight)).astype(self._dtype),
+                kind,
+                prunable=prunable.get(name, True),
+            )
+            for name, weight in weights.items()
+        ]
+        tensors = {name: _array(value) for name, value in self._model.state_dict().items() if name not in weights}
+        return SnapshotContent(
+            epoch, step, tuple(layers), self._config, tensors, topology=self._topology, extra=dict(extra)
+        )
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    """Copy a tensor to a NumPy array; bfloat16, which NumPy lacks, becomes float32 without loss."""
+    tensor = tensor.detach()
+    if tensor.dtype == torch.bfloat16:
+        tensor = tensor.float()
+    return tensor.cpu().numpy().copy()

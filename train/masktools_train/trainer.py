@@ -1,0 +1,298 @@
+"""The training loop: levels of epochs of steps, every step issued without waiting for the device."""
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from masktools.errors import RecipeError, TrainingError
+from masktools_train.algorithms import LTR, REGISTRY
+from masktools_train.batches import Batches
+from masktools_train.data import load_data
+from masktools_train.evaluation import evaluate
+from masktools_train.models import build_model
+from masktools_train.optimizers import build_optimizer
+from masktools_train.progress import EpochRecord, Observer
+from masktools_train.recipe import Recipe
+from masktools_train.schedules import learning_rate_factor
+from masktools_train.seeding import derive, seeded
+from masktools_train.sparsifier import Sparsifier, prunable_weights
+
+__all__ = ["Start", "Trainer", "initial_model"]
+
+_REPORT_STEPS = 20
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Start:
+    """Where training starts, when not at a new initialisation with the algorithm's own masks.
+
+    Parameters
+    ----------
+    state
+        Parameters and buffers by name; None draws new ones from the recipe's seed.
+    masks
+        Boolean masks of all layers; None leaves them to the algorithm.
+    """
+
+    state: Mapping[str, Tensor] | None = None
+    masks: Mapping[str, Tensor] | None = None
+
+
+def initial_model(recipe: Recipe, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Build the recipe's network with the weights that its seed determines, on the CPU: the same on every device."""
+    with seeded(recipe.seed, "init"):
+        return build_model(recipe.model.name, recipe.model.options, input_shape, classes)
+
+
+class Trainer:
+    """Trains the network of a recipe.
+
+    Parameters
+    ----------
+    recipe
+        What to train.
+    device
+        Where.
+    observer
+        Who watches.
+    start
+        Where to start, for re-evaluations.
+
+    Raises
+    ------
+    RecipeError
+        If data, model and options do not fit together.
+    """
+
+    def __init__(self, recipe: Recipe, device: torch.device, observer: Observer, start: Start | None = None) -> None:
+        start = start or Start()
+        self.recipe, self.device, self._observer = recipe, device, observer
+        self.data = load_data(recipe.data.name, recipe.data.options).to(device)
+        self._batches = Batches(self.data, recipe.batch_size, recipe.seed, recipe.data.augment, recipe.data.shift)
+        self.steps_per_epoch = self._batches.steps_per_epoch
+        self.total_steps = recipe.epochs * self.steps_per_epoch
+        self.model = initial_model(recipe, self.data.input_shape, self.data.classes)
+        if start.state is not None:
+            load_into(self.model, start.state)
+        self.model.to(device)
+        self._optimizer = build_optimizer(recipe.optimizer, self.model)
+        spec = recipe.algorithm
+        self._algorithm = REGISTRY[spec.name].model_validate(spec.options)
+        self.sparsifier = Sparsifier(
+            self.model,
+            self._optimizer,
+            self._algorithm,
+            density=spec.density,
+            total_steps=self.total_steps,
+            distribution=spec.distribution,
+            seed=recipe.seed,
+            dense_layers=_named_layers(self.model, spec.dense_layers),
+            freeze_step=None if spec.freeze_epoch is None else spec.freeze_epoch * self.steps_per_epoch,
+        )
+        if start.masks is not None:
+            self.sparsifier.load_masks(start.masks)
+        self._counts = self._algorithm.level_counts(self.sparsifier.size, self.sparsifier.target)
+        self._rewind_step = 0
+        if isinstance(self._algorithm, LTR):
+            self._rewind_step = self._algorithm.rewind_step(self.steps_per_epoch)
+            if self._rewind_step >= self.total_steps:
+                raise RecipeError(f"rewind {self._algorithm.rewind!r} is not before the end of training")
+        self._rewind_state: dict[str, Tensor] | None = None
+        self.level, self.epoch, self.steps = 0, 0, 0
+        self.records: list[EpochRecord] = []
+
+    # -- levels and epochs --------------------------------------------------------------------------------
+
+    @property
+    def planned_steps(self) -> int:
+        """Number of steps over all levels."""
+        return self.total_steps + (len(self._counts) - 1) * (self.total_steps - self._rewind_step)
+
+    @property
+    def planned_epochs(self) -> int:
+        """Number of epochs over all levels; one that is entered in its middle counts."""
+        later = self.recipe.epochs - self._rewind_step // self.steps_per_epoch
+        return self.recipe.epochs + (len(self._counts) - 1) * later
+
+    def run(self, each_epoch: Callable[["Trainer"], None]) -> None:
+        """Train from where things stand to the end.
+
+        Parameters
+        ----------
+        each_epoch
+            Called after every epoch, and at the start of a run for epoch 0, with the record appended.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is not finite.
+        """
+        with _training_mode(self.model, self.device):
+            self._observer.started(self.recipe.name, self.planned_steps, self.planned_epochs)
+            self._observer.stepped(self.steps)
+            if not self.records:
+                self._finish_epoch(each_epoch, time.perf_counter(), None)
+            self._remember_rewind_point()
+            while True:
+                while self.sparsifier.step < self.total_steps:
+                    begun = time.perf_counter()
+                    sums = self._train_epoch()
+                    self.epoch += 1
+                    self._finish_epoch(each_epoch, begun, sums)
+                if self.level + 1 == len(self._counts):
+                    return
+                self._next_level()
+
+    def _next_level(self) -> None:
+        """Prune, and rewind weights, schedule, data order and optimizer."""
+        self.level += 1
+        self.sparsifier.keep_largest_globally(self._counts[self.level])
+        assert self._rewind_state is not None  # noqa: S101  (set before the first level could end)
+        self.model.load_state_dict(self._rewind_state)
+        self._optimizer = build_optimizer(self.recipe.optimizer, self.model)
+        self.sparsifier.attach(self._optimizer, self._rewind_step)
+
+    def _remember_rewind_point(self) -> None:
+        due = self.level == 0 and len(self._counts) > 1 and self.sparsifier.step == self._rewind_step
+        if due and self._rewind_state is None:
+            self._rewind_state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def _train_epoch(self) -> tuple[Tensor, Tensor, int]:
+        """Train to the end of the current epoch; return summed loss, correct predictions, and examples."""
+        number, offset = divmod(self.sparsifier.step, self.steps_per_epoch)
+        # For random numbers that a model draws itself (dropout): a stream for each epoch, as for all others.
+        torch.manual_seed(derive(self.recipe.seed, "model", self.level, number))
+        loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        examples = unreported = 0
+        for inputs, targets in self._batches.epoch(number, offset):
+            self._set_learning_rate()
+            logits = self.model(inputs)
+            loss = nn.functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
+            self._optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            self._optimizer.step()
+            self._remember_rewind_point()
+            loss_sum += loss.detach() * len(targets)
+            correct += (logits.detach().argmax(1) == targets).sum()
+            examples += len(targets)
+            self.steps += 1
+            unreported += 1
+            if unreported == _REPORT_STEPS:
+                self._observer.stepped(unreported)
+                unreported = 0
+        self._observer.stepped(unreported)
+        return loss_sum, correct, examples
+
+    def _set_learning_rate(self) -> None:
+        schedule, per_epoch = self.recipe.schedule, self.steps_per_epoch
+        factor = learning_rate_factor(
+            schedule.name,
+            self.sparsifier.step,
+            self.total_steps,
+            round(schedule.warmup_epochs * per_epoch),
+            [round(milestone * per_epoch) for milestone in schedule.milestones],
+            schedule.gamma,
+        )
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.recipe.optimizer.lr * factor
+
+    def _finish_epoch(
+        self, each_epoch: Callable[["Trainer"], None], begun: float, sums: tuple[Tensor, Tensor, int] | None
+    ) -> None:
+        train_loss = train_accuracy = lr = None
+        if sums is not None:
+            train_loss, train_accuracy = float(sums[0]) / sums[2], float(sums[1]) / sums[2]
+            lr = self._optimizer.param_groups[0]["lr"]
+            if not math.isfinite(train_loss):
+                raise TrainingError(
+                    f"loss is not finite in epoch {self.epoch}: training diverged at learning rate {lr:g}"
+                )
+        score = evaluate(self.model, self.data)
+        record = EpochRecord(
+            epoch=self.epoch,
+            step=self.steps,
+            level=self.level,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            test_loss=score.loss,
+            test_accuracy=score.accuracy,
+            active=self.sparsifier.active,
+            density=self.sparsifier.active / self.sparsifier.size,
+            lr=lr,
+            dense_gradient_steps=self.sparsifier.dense_gradient_steps,
+            seconds=round(time.perf_counter() - begun, 4),
+        )
+        self.records.append(record)
+        each_epoch(self)
+        self._observer.epoch_done(record)
+
+    # -- stopping and going on ----------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that changes, for `load_state_dict`; random numbers depend on the seed alone."""
+        return {
+            "level": self.level,
+            "epoch": self.epoch,
+            "steps": self.steps,
+            "records": [record.to_dict() for record in self.records],
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "sparsifier": self.sparsifier.state_dict(),
+            "rewind": self._rewind_state,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` returned for the same recipe."""
+        self.level, self.epoch, self.steps = state["level"], state["epoch"], state["steps"]
+        self.records = [EpochRecord(**record) for record in state["records"]]
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.sparsifier.load_state_dict(state["sparsifier"])
+        rewind = state["rewind"]
+        self._rewind_state = None if rewind is None else {k: v.to(self.device) for k, v in rewind.items()}
+
+
+def load_into(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load parameters and buffers, all of them and no others.
+
+    Raises
+    ------
+    RecipeError
+        If a name is missing or unknown, or a shape differs; the message names the first.
+    """
+    own = model.state_dict()
+    odd = sorted(set(own) ^ set(state))
+    if odd:
+        raise RecipeError(f"{odd[0]!r} is {'not in the model' if odd[0] in state else 'missing in the given weights'}")
+    for name, value in state.items():
+        if own[name].shape != value.shape:
+            raise RecipeError(f"{name!r} has shape {tuple(value.shape)}, the model needs {tuple(own[name].shape)}")
+    model.load_state_dict(dict(state))
+
+
+def _named_layers(model: nn.Module, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Put names in place of ``first`` and ``last``."""
+    layers = list(prunable_weights(model))
+    ends = {"first": layers[0], "last": layers[-1]} if layers else {}
+    return tuple(ends.get(name, name) for name in names)
+
+
+@contextlib.contextmanager
+def _training_mode(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put the model into training mode, flush subnormal numbers, and leave the caller's random state alone."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        # Decayed weights drift into subnormal numbers, which slow a CPU down by up to 40 %.
+        torch.set_flush_denormal(True)
+        model.train()
+        try:
+            yield
+        finally:
+            torch.set_flush_denormal(False)

@@ -1,0 +1,179 @@
+"""Train a recipe into a run directory."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from masktools.errors import RunError
+from masktools.runs import METRICS, Run, RunWriter
+from masktools.topology.graph import Topology
+from masktools_train.checkpoint import STATE, load_state, save_state
+from masktools_train.devices import describe_device, pick_device
+from masktools_train.identity import describe_run
+from masktools_train.progress import EpochRecord, Observer, SilentObserver
+from masktools_train.recipe import Recipe
+from masktools_train.recorder import Recorder
+from masktools_train.trace import TraceError, trace
+from masktools_train.trainer import Start, Trainer
+
+__all__ = ["TrainResult", "run_name", "train"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What training ended with.
+
+    Parameters
+    ----------
+    run
+        The run directory, or None if nothing was written.
+    config
+        The resolved recipe.
+    device
+        Where it was trained.
+    records
+        One entry an epoch, from epoch 0 on.
+    """
+
+    run: Path | None
+    config: Mapping[str, Any]
+    device: str
+    records: tuple[EpochRecord, ...]
+
+    @property
+    def final(self) -> EpochRecord:
+        """Record of the last epoch."""
+        return self.records[-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain values."""
+        return {
+            "run": None if self.run is None else str(self.run),
+            "device": self.device,
+            "epochs": self.final.epoch,
+            "test_accuracy": self.final.test_accuracy,
+            "test_loss": self.final.test_loss,
+            "active": self.final.active,
+            "density": self.final.density,
+            "dense_gradient_steps": self.final.dense_gradient_steps,
+            "steps": self.final.step,
+            "seconds": round(math.fsum(record.seconds for record in self.records), 3),
+            "config": dict(self.config),
+        }
+
+
+def run_name(recipe: Recipe) -> str:
+    """Return the name that a run's directory gets unless told otherwise: ``digits-dnw-s0``."""
+    return f"{recipe.name}-{recipe.algorithm.name}-s{recipe.seed}"
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path | None = None,
+    *,
+    device: str = "auto",
+    observer: Observer | None = None,
+    resume: bool = False,
+    start: Start | None = None,
+) -> TrainResult:
+    """Train a recipe.
+
+    Parameters
+    ----------
+    recipe
+        What to train, from `masktools_train.recipe.resolve_recipe`.
+    out
+        The run directory to write: a snapshot at initialisation and after every epoch, ``metrics.jsonl`` and
+        ``run.json``. None writes nothing.
+    device
+        ``auto``, ``cpu`` or ``cuda:N``.
+    observer
+        Who watches.
+    resume
+        Go on with the run in `out` after its last finished epoch; a finished one is returned as it is, and
+        where there is none, training starts.
+    start
+        Where to start, for re-evaluations.
+
+    Raises
+    ------
+    RecipeError
+        If the recipe does not fit the data, the model or this machine.
+    RunError
+        If `out` holds a run and `resume` is not set, or the run there is of another recipe.
+    TrainingError
+        If training diverges.
+    """
+    target = pick_device(device)
+    observer = observer or SilentObserver()
+    writer = None if out is None else RunWriter(out)
+    state = None
+    if writer is not None and writer.occupied:
+        if not resume:
+            raise RunError(f"{writer.path}: holds a run already; resume it, overwrite it, or choose another directory")
+        _check_same_recipe(writer.path, recipe)
+        state = load_state(writer.path)
+        if state is None and (writer.path / METRICS).is_file():
+            records = tuple(EpochRecord(**record) for record in Run(writer.path).metrics)
+            return TrainResult(writer.path, recipe.to_dict(), describe_device(target), records)
+    trainer = Trainer(recipe, target, observer, start)
+    if state is not None:
+        trainer.load_state_dict(state)
+    if writer is None:
+        trainer.run(lambda _: None)
+        return TrainResult(None, recipe.to_dict(), describe_device(target), tuple(trainer.records))
+
+    if state is None:
+        writer.describe(describe_run(recipe, target))
+    recorder = Recorder(
+        writer.path,
+        trainer.model,
+        trainer.sparsifier,
+        config=recipe.to_dict(),
+        topology=_topology(trainer, observer),
+        weights=recipe.snapshot.weights,
+        dtype=recipe.snapshot.dtype,
+    )
+
+    def each_epoch(now: Trainer) -> None:
+        recorder.snapshot(now.epoch, now.steps, level=now.level, level_step=now.sparsifier.step)
+        writer.metrics([record.to_dict() for record in now.records])
+        # Last: the state that resuming starts from never runs ahead of what it would repeat.
+        save_state(writer.path, now.state_dict())
+
+    trainer.run(each_epoch)
+    (writer.path / STATE).unlink()
+    return TrainResult(writer.path, recipe.to_dict(), describe_device(target), tuple(trainer.records))
+
+
+def _check_same_recipe(path: Path, recipe: Recipe) -> None:
+    theirs, ours = _flat(Run(path).config), _flat(recipe.to_dict())
+    different = sorted(key for key in theirs | ours if theirs.get(key) != ours.get(key))
+    if different:
+        key = different[0]
+        raise RunError(
+            f"{path}: cannot be resumed with another recipe: {key} was {theirs.get(key)!r}, is {ours.get(key)!r}"
+        )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            rows |= _flat(value, f"{prefix}{key}.")
+        else:
+            rows[prefix + key] = value
+    return rows
+
+
+def _topology(trainer: Trainer, observer: Observer) -> Topology | None:
+    """Trace the model; one that cannot be traced is trained all the same, and said so."""
+    data = trainer.data
+    example = data.normalized(data.test_inputs[:1].expand(2, *data.input_shape))
+    try:
+        return trace(trainer.model, example)
+    except TraceError as error:
+        observer.warned(f"operator graph not recorded, connectivity will not be known: {error}")
+        return None
