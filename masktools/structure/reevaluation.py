@@ -136,7 +136,14 @@ class PruneResult:
     chance_accuracy: float
     curve: tuple[PrunePoint, ...]
 
+    @property
+    def half_density(self) -> float | None:
+        """Largest density of the curve at which half the accuracy above guessing is lost; None if none is."""
+        means = [(point.density, mean_interval(point.accuracies).mean) for point in self.curve]
+        half = (means[0][1] + self.chance_accuracy) / 2
+        return next((density for density, accuracy in means if accuracy < half), None)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {**fields, "curve": [point.to_dict() for point in self.curve]}
+        return {**fields, "half_density": self.half_density, "curve": [point.to_dict() for point in self.curve]}

@@ -1,0 +1,162 @@
+"""Results of a connectivity analysis: of each layer, and of the network as a whole."""
+
+import dataclasses
+import math
+from typing import Any
+
+from masktools.structure.effective_null import EffectiveNull
+
+__all__ = ["Connectivity", "LayerConnectivity", "TotalConnectivity"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerConnectivity:
+    """Connectivity of one layer within the whole network.
+
+    The units are the layer's own outputs, before anything is added to them: features, or channels of a map. Each is
+    live, ghost or dead, so that ``live_out + ghost_out + dead_out == units_out``. Where several nodes share the
+    weight, a unit counts as the best of them.
+
+    Parameters
+    ----------
+    name
+        Name of the weight.
+    size
+        Number of weights.
+    active
+        Number of active weights.
+    effective
+        Number of active weights on a path from a network input to a network output.
+    units_in, used_in
+        Number of units that the layer reads, and of those that an effective weight reads.
+    units_out
+        Number of units that the layer writes.
+    live_out
+        Units that an input reaches at a position from which an output is reached: those with an effective weight.
+    ghost_out
+        Units from which an output is reached, but that no input reaches at any such position. They emit a constant,
+        through a bias or the offset of a batch norm, and can be folded into it.
+    dead_out
+        Units from which no output is reached.
+    """
+
+    name: str
+    size: int
+    active: int
+    effective: int
+    units_in: int
+    used_in: int
+    units_out: int
+    live_out: int
+    ghost_out: int
+    dead_out: int
+
+    @property
+    def density(self) -> float:
+        """Share of active weights."""
+        return self.active / self.size
+
+    @property
+    def effective_density(self) -> float:
+        """Share of effective weights."""
+        return self.effective / self.size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name, densities included."""
+        return {
+            **dataclasses.asdict(self),
+            "density": self.density,
+            "effective_density": self.effective_density,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class TotalConnectivity:
+    """Connectivity of a whole network.
+
+    Parameters
+    ----------
+    size, active, effective, live_out, ghost_out, dead_out
+        Sums over the layers.
+    inputs, inputs_used
+        Number of values that the network is fed (each position of a channel by itself), and of those that an output
+        depends on.
+    log10_paths
+        Logarithm to base 10 of the number of channel paths of effective weights from input to output
+        (`masktools.topology.paths.log10_paths`): a convolution joins two channels once, however many of its taps
+        are active; -inf without a path.
+    log10_tap_paths
+        The same with every tap of a convolution an edge of its own.
+    units, components, isolated, giant_share
+        Units of the neuron graph of all active weights, its weak components (isolated units included), isolated
+        units, and the share of units in the largest component (`masktools.topology.units.weak_components`).
+    null
+        What random masks would give, if they were drawn.
+    """
+
+    size: int
+    active: int
+    effective: int
+    live_out: int
+    ghost_out: int
+    dead_out: int
+    inputs: int
+    inputs_used: int
+    log10_paths: float
+    log10_tap_paths: float
+    units: int
+    components: int
+    isolated: int
+    giant_share: float
+    null: EffectiveNull | None = None
+
+    @property
+    def density(self) -> float:
+        """Share of active weights."""
+        return self.active / self.size if self.size else math.nan
+
+    @property
+    def effective_density(self) -> float:
+        """Share of effective weights."""
+        return self.effective / self.size if self.size else math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name, densities included; NaN and infinities are None."""
+        values = dataclasses.asdict(self)
+        values |= {"density": self.density, "effective_density": self.effective_density}
+        return {key: _finite(value) for key, value in values.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Connectivity:
+    """Connectivity of a network: each layer, and all of it.
+
+    Parameters
+    ----------
+    layers
+        In network order.
+    total
+        Sums and measures of the whole.
+    run
+        Path of the run or snapshot, if the masks came from one.
+    epoch
+        Epoch of the snapshot.
+    """
+
+    layers: tuple[LayerConnectivity, ...]
+    total: TotalConnectivity
+    run: str | None = None
+    epoch: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON-ready values."""
+        return {
+            "run": self.run,
+            "epoch": self.epoch,
+            "layers": [layer.to_dict() for layer in self.layers],
+            "total": self.total.to_dict(),
+        }
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
