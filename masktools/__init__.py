@@ -11,38 +11,75 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from masktools.errors import MasktoolsError, RecipeError, RunError, SnapshotError, StructureError
+    from masktools.errors import MasktoolsError, RecipeError, RunError, SnapshotError, StructureError, TrainingError
     from masktools.masks import PackedMask
     from masktools.runs import Run, open_run
     from masktools.snapshot.read import Snapshot
+    from masktools.structure.comparison import Comparison, Comparisons, compare, compare_many
+    from masktools.structure.connectivity import connectivity
+    from masktools.structure.connectivity_result import Connectivity
+    from masktools.structure.emergence import Emergence, emergence
+    from masktools.structure.intervals import Interval, mean_interval
+    from masktools.structure.overlap import Overlap, overlap_of
+    from masktools.structure.summary import RunSummary, summarize
     from masktools.topology.graph import Topology
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Comparison": "masktools.structure.comparison",
+    "Comparisons": "masktools.structure.comparison",
+    "Connectivity": "masktools.structure.connectivity_result",
+    "Emergence": "masktools.structure.emergence",
+    "Interval": "masktools.structure.intervals",
     "MasktoolsError": "masktools.errors",
+    "Overlap": "masktools.structure.overlap",
     "PackedMask": "masktools.masks",
     "RecipeError": "masktools.errors",
     "Run": "masktools.runs",
     "RunError": "masktools.errors",
+    "RunSummary": "masktools.structure.summary",
     "Snapshot": "masktools.snapshot.read",
     "SnapshotError": "masktools.errors",
     "StructureError": "masktools.errors",
     "Topology": "masktools.topology.graph",
+    "TrainingError": "masktools.errors",
+    "compare": "masktools.structure.comparison",
+    "compare_many": "masktools.structure.comparison",
+    "connectivity": "masktools.structure.connectivity",
+    "emergence": "masktools.structure.emergence",
+    "mean_interval": "masktools.structure.intervals",
     "open_run": "masktools.runs",
+    "overlap_of": "masktools.structure.overlap",
+    "summarize": "masktools.structure.summary",
 }
 
 __all__ = [
+    "Comparison",
+    "Comparisons",
+    "Connectivity",
+    "Emergence",
+    "Interval",
     "MasktoolsError",
+    "Overlap",
     "PackedMask",
     "RecipeError",
     "Run",
     "RunError",
+    "RunSummary",
     "Snapshot",
     "SnapshotError",
     "StructureError",
     "Topology",
+    "TrainingError",
+    "compare",
+    "compare_many",
+    "connectivity",
+    "emergence",
+    "mean_interval",
     "open_run",
+    "overlap_of",
+    "summarize",
 ]
 
 

@@ -1,0 +1,42 @@
+"""``masktools emergence``: when runs find their final masks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from masktools.cli.command import Command
+from masktools.cli.output import FormatOption, OutputOption, emit
+
+__all__ = ["COMMAND", "emergence"]
+
+
+def emergence(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)],
+    threshold: Annotated[
+        float, typer.Option("--threshold", metavar="KAPPA", help="Kappa that counts as arrived, above 0, at most 1.")
+    ] = 0.9,
+    format: FormatOption = None,  # noqa: A002
+    output: OutputOption = None,
+) -> None:
+    """Show when runs find their final masks; parameters as on the command line."""
+    from masktools.render.emergence import emergence_document
+    from masktools.structure.emergence import emergence as measure
+
+    emit(emergence_document([measure(run, threshold) for run in runs]), format, output)
+
+
+COMMAND = Command(
+    name="emergence",
+    run=emergence,
+    summary="Show when a run finds its final mask: overlap with the end, epoch by epoch.",
+    examples=(
+        "masktools emergence runs/dnw-s0",
+        "masktools emergence runs/dnw-s0 runs/rigl-s0 --threshold 0.95",
+        "masktools emergence runs/dnw-s0 -o curve.csv",
+    ),
+    details=(
+        "The emergence epoch is the first one from which on kappa with the final mask stays at the threshold or "
+        "above. A decaying learning rate freezes masks by itself: compare with a run whose rate stays up."
+    ),
+)

@@ -1,0 +1,39 @@
+"""``masktools info``: what a run is."""
+
+from typing import Annotated
+
+import typer
+
+from masktools.cli.command import Command
+from masktools.cli.options import EpochOption, RunArgument
+from masktools.cli.output import FormatOption, OutputOption, emit
+
+__all__ = ["COMMAND", "info"]
+
+
+def info(
+    run: RunArgument,
+    epoch: EpochOption = None,
+    last: Annotated[
+        int, typer.Option("--last", metavar="N", min=0, help="How many of the last log records to show.")
+    ] = 5,
+    format: FormatOption = None,  # noqa: A002
+    output: OutputOption = None,
+) -> None:
+    """Show what a run is; parameters as on the command line."""
+    from masktools.render.run_info import run_document
+    from masktools.structure.summary import summarize
+
+    emit(run_document(summarize(run, epoch, last)), format, output)
+
+
+COMMAND = Command(
+    name="info",
+    run=info,
+    summary="Show what a run is: layers and their densities, configuration, log.",
+    examples=(
+        "masktools info runs/dnw-s0",
+        "masktools info runs/dnw-s0 --epoch 0 --last 10",
+        "masktools info runs/dnw-s0/epoch-0030.h5 --format json",
+    ),
+)

@@ -1,0 +1,104 @@
+"""Where results go: the options that every command with a result shares, and what they do."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import typer
+
+from masktools.atomic import write_text
+from masktools.errors import MasktoolsError
+
+if TYPE_CHECKING:
+    from masktools.render.document import Document
+
+__all__ = ["FormatName", "FormatOption", "OutputOption", "emit"]
+
+FormatName: TypeAlias = Literal["table", "json", "csv"]
+"""Names of the output formats; a test holds them equal to the registry `masktools.render.formats.FORMATS`."""
+
+PLAIN_WIDTH = 80
+"""Columns of a table that does not go to a terminal."""
+
+BROKEN_PIPE = 141
+"""Exit status when the reader went away, as a shell reports it: 128 + SIGPIPE."""
+
+
+def _existing_folder(value: Path | None) -> Path | None:
+    """Refuse an output file that cannot be made before the work is done, not after."""
+    if value is not None and value.is_dir():
+        raise typer.BadParameter(f"{value} is a directory")
+    if value is not None and not value.parent.is_dir():
+        raise typer.BadParameter(f"{value.parent} is no directory")
+    return value
+
+
+FormatOption = Annotated[
+    FormatName | None,
+    typer.Option(
+        "--format", help="How to write the result; what the ending of --output says, else a table.", show_default=False
+    ),
+]
+"""Annotation of a parameter ``format: FormatOption = None``."""
+
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write the result to this file instead of the standard output.",
+        callback=_existing_folder,
+        show_default=False,
+    ),
+]
+"""Annotation of a parameter ``output: OutputOption = None``."""
+
+
+def emit(document: "Document", format: FormatName | None = None, output: Path | None = None) -> None:  # noqa: A002
+    """Write a result to standard output or to a file.
+
+    Parameters
+    ----------
+    document
+        The result.
+    format
+        Name of the format; None takes what the ending of `output` says, else ``table``.
+    output
+        File to write, whole or not at all; None is the standard output.
+
+    Raises
+    ------
+    MasktoolsError
+        If the file cannot be written.
+    typer.Exit
+        If the reader of the standard output has gone away.
+    """
+    from masktools.render.formats import FORMATS
+
+    ending = output.suffix[1:].lower() if output else ""
+    write = FORMATS[format or (ending if ending in FORMATS else "table")]
+    if output is not None:
+        try:
+            write_text(output, write(document, PLAIN_WIDTH))
+        except OSError as error:
+            raise MasktoolsError(f"{output}: cannot be written: {error.strerror or error}") from error
+        return
+    terminal = sys.stdout.isatty()
+    width = max(40, shutil.get_terminal_size().columns) if terminal else PLAIN_WIDTH
+    styled = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    _to_stdout(write(document, width, styled))
+
+
+def _to_stdout(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        # A name that the terminal's encoding lacks is written as an escape rather than ending in an error.
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer must not fail once more when the interpreter exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(BROKEN_PIPE) from None

@@ -1,0 +1,241 @@
+"""``masktools train``: train a sparse network and record a snapshot every epoch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+import typer
+
+from masktools.cli.command import Command
+from masktools.cli.options import DeviceOption, QuietOption
+from masktools.cli.output import FormatOption, OutputOption, emit
+from masktools.errors import MasktoolsError
+
+if TYPE_CHECKING:
+    from masktools_train.recipe import Recipe
+
+__all__ = ["COMMAND", "AlgorithmName", "DistributionName", "train"]
+
+AlgorithmName: TypeAlias = Literal["dense", "static", "rigl", "dnw", "ltr"]
+"""Names of the algorithms; a test holds them equal to the registry of the training package."""
+
+DistributionName: TypeAlias = Literal["uniform", "erk", "global"]
+"""Names of the layer budgets; a test holds them equal to what the algorithms take."""
+
+
+def train(
+    recipe: Annotated[
+        str, typer.Argument(metavar="[RECIPE]", help="A packaged recipe (--list shows them) or a TOML file.")
+    ] = "digits",
+    algorithm: Annotated[
+        AlgorithmName | None, typer.Option("--algorithm", help="Sparse training algorithm.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="mlp, lenet-300-100, conv-4, resnet20, or package.module:function.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="NAME",
+            help="digits, fashion-mnist, idx, or package.module:function.",
+            show_default=False,
+        ),
+    ] = None,
+    data_path: Annotated[
+        Path | None,
+        typer.Option("--data-path", metavar="DIR", help="Folder of the data files.", show_default=False),
+    ] = None,
+    density: Annotated[
+        float | None,
+        typer.Option(
+            "--density", metavar="D", help="Share of weights to keep, above 0 and at most 1.", show_default=False
+        ),
+    ] = None,
+    distribution: Annotated[
+        DistributionName | None,
+        typer.Option("--distribution", help="How the density is spread over the layers.", show_default=False),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", metavar="N", help="Epochs (of each level).", show_default=False)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", metavar="N", help="Examples a step.", show_default=False)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--lr", metavar="LR", help="Base learning rate.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed.", show_default=False)] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option("--seeds", metavar="LIST", help="Several seeds, a run each: 0-4 or 0,2,7.", show_default=False),
+    ] = None,
+    freeze_epoch: Annotated[
+        int | None,
+        typer.Option(
+            "--freeze-epoch",
+            metavar="N",
+            help="Keep the mask of epoch N from then on, with no further dense gradients.",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any other key of the recipe, its value as in TOML: optimizer.weight_decay=0.",
+            show_default=False,
+        ),
+    ] = None,
+    device: DeviceOption = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Run directory; with several seeds, -sSEED is added. Default: runs/RECIPE-ALGORITHM-sSEED.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on after the last finished epoch of the run that is there.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete the run that is there first.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be trained; train nothing.")] = False,
+    list_recipes: Annotated[bool, typer.Option("--list", help="List the packaged recipes and exit.")] = False,
+    quiet: QuietOption = False,
+    format: FormatOption = None,  # noqa: A002
+    output: OutputOption = None,
+) -> None:
+    """Train; parameters as on the command line.
+
+    Raises
+    ------
+    MasktoolsError
+        If the recipe, an option or the run directory cannot be used.
+    """
+    from masktools.render.training import plan_document, recipes_document, training_document
+    from masktools_train.recipe import load_recipe, packaged_recipes, resolve_recipe
+
+    if list_recipes:
+        emit(recipes_document({name: load_recipe(name) for name in packaged_recipes()}), format, output)
+        return
+    if seed is not None and seeds is not None:
+        raise MasktoolsError("--seed and --seeds cannot be given together")
+    if resume and overwrite:
+        raise MasktoolsError("--resume and --overwrite cannot be given together")
+    overrides = _overrides(
+        {
+            "algorithm.name": algorithm,
+            "model.name": model,
+            "data.name": data,
+            "data.options.path": None if data_path is None else str(data_path),
+            "algorithm.density": density,
+            "algorithm.distribution": distribution,
+            "algorithm.freeze_epoch": freeze_epoch,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "optimizer.lr": learning_rate,
+        },
+        settings or [],
+    )
+    raw = load_recipe(recipe)
+    numbers = [seed] if seeds is None else parse_seeds(seeds)
+    recipes = [
+        resolve_recipe(raw, overrides if number is None else {**overrides, "seed": number}) for number in numbers
+    ]
+    if dry_run:
+        from masktools_train.training import plan
+
+        emit(plan_document(plan(recipes[0], device)), format, output)
+        return
+    results = _train_all(recipes, _folders(recipes, out), device, resume, overwrite, quiet)
+    emit(training_document(results), format, output)
+
+
+def _train_all(
+    recipes: "list[Recipe]", folders: list[Path], device: str, resume: bool, overwrite: bool, quiet: bool
+) -> list[dict[str, Any]]:
+    from masktools.cli.progress import TrainingProgress
+    from masktools.runs import RunWriter
+    from masktools_train.training import train as train_recipe
+
+    results = []
+    with TrainingProgress(quiet) as progress:
+        for recipe, folder in zip(recipes, folders, strict=True):
+            if overwrite:
+                RunWriter(folder).clear()
+            progress.say(f"training {recipe.name} with {recipe.algorithm.name}, seed {recipe.seed}, into {folder}")
+            try:
+                result = train_recipe(recipe, folder, device=device, observer=progress, resume=resume)
+            except KeyboardInterrupt:
+                progress.warned(f"stopped; the same command with --resume goes on with {folder}")
+                raise
+            results.append(result.to_dict())
+    return results
+
+
+def _overrides(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+    """Return the recipe keys that the command line sets; ``--set`` values are TOML, or text where they are not."""
+    import tomllib
+
+    overrides = {key: value for key, value in flags.items() if value is not None}
+    for setting in settings:
+        key, separator, text = setting.partition("=")
+        if not separator or not key.strip():
+            raise MasktoolsError(f"--set: {setting!r} is not KEY=VALUE")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        overrides[key.strip()] = value
+    return overrides
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds that ``0-4`` or ``0,2,7`` means.
+
+    Raises
+    ------
+    MasktoolsError
+        If the text is neither.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise MasktoolsError(f"--seeds: {text!r} is no list of seeds; write 0-4 or 0,2,7")
+        found += range(int(first), int(last if dash else first) + 1)
+    if not found or len(set(found)) != len(found):
+        raise MasktoolsError(f"--seeds: {text!r} names {'a seed twice' if found else 'no seed'}")
+    return found
+
+
+def _folders(recipes: "list[Recipe]", out: Path | None) -> list[Path]:
+    from masktools_train.training import run_name
+
+    if out is None:
+        return [Path("runs") / run_name(recipe) for recipe in recipes]
+    if len(recipes) == 1:
+        return [out]
+    return [out.with_name(f"{out.name}-s{recipe.seed}") for recipe in recipes]
+
+
+COMMAND = Command(
+    name="train",
+    run=train,
+    summary="Train a sparse network; a snapshot of mask and weights is recorded every epoch.",
+    examples=(
+        "masktools train",
+        "masktools train digits --algorithm rigl --seeds 0-4",
+        "masktools train fashion-mnist --density 0.05 --out runs/fashion",
+        "masktools train digits --freeze-epoch 5 --set optimizer.weight_decay=0",
+        "masktools train my.toml --model mypackage.models:net --resume",
+    ),
+)

@@ -1,0 +1,35 @@
+"""The main table of a document as CSV, for spreadsheets and data frames."""
+
+import csv
+import io
+import math
+
+from masktools.render.document import Cell, Document
+
+__all__ = ["as_csv"]
+
+
+def as_csv(document: Document, width: int = 80, styled: bool = False) -> str:  # noqa: ARG001
+    """Return the first table: one header row, numbers in full, an empty field where one is not defined.
+
+    Parameters
+    ----------
+    document
+        What to write.
+    width, styled
+        Without effect; every format takes them.
+    """
+    table = document.tables[0]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([column.name for column in table.columns])
+    writer.writerows([_field(cell) for cell in row] for row in table.rows)
+    return buffer.getvalue()
+
+
+def _field(cell: Cell) -> str:
+    if cell is None or (isinstance(cell, float) and not math.isfinite(cell)):
+        return ""
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return cell if isinstance(cell, str) else repr(cell)

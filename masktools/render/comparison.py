@@ -1,0 +1,115 @@
+"""Comparisons as documents."""
+
+from masktools.render.document import Column, Document, Table
+from masktools.render.numbers import rate, show
+from masktools.structure.comparison import Comparison, Comparisons
+from masktools.structure.configuration import ABSENT
+from masktools.structure.overlap import LayerOverlap
+
+__all__ = ["comparison_document", "comparisons_document", "verdict"]
+
+_MATRIX_LIMIT = 8
+"""Runs up to which the matrix fits 80 columns."""
+
+_CHANCE = (
+    "chance = Jaccard index of independent uniform masks with the same number of active weights in every layer; "
+    "kappa is 0 for those, and z counts standard deviations from them."
+)
+_PAIRS = "pairs share runs, so they are not independent: for an interval resample runs, not pairs."
+
+_COLUMNS = (
+    Column("name", "layer"),
+    Column("size", "weights", "count"),
+    Column("density_a", "dens. A", "rate"),
+    Column("density_b", "dens. B", "rate"),
+    Column("density_difference", kind="rate", shown=False),
+    Column("active_a", kind="count", shown=False),
+    Column("active_b", kind="count", shown=False),
+    Column("intersection", kind="count", shown=False),
+    Column("expected_intersection", kind="rate", shown=False),
+    Column("jaccard", "Jaccard", "rate"),
+    Column("expected_jaccard", "chance", "rate"),
+    Column("kappa", "kappa", "rate"),
+    Column("z", "z", "rate"),
+    Column("share", kind="rate", shown=False),
+    Column("hamming", kind="rate", shown=False),
+    Column("p_value", kind="rate", shown=False),
+)
+
+
+def verdict(total: LayerOverlap) -> str:
+    """Return in words how far an overlap is from chance."""
+    if total.kappa is None:
+        return "kappa is undefined, because every layer is dense in both masks or empty in both"
+    if total.z is None:
+        words = "chance leaves no freedom, because in every layer one of the masks is dense or empty"
+    elif total.kappa == 1:
+        words = "the masks are equal"
+    elif abs(total.z) < 2:
+        words = "not told apart from chance"
+    elif total.z < 0:
+        words = "below chance, the masks avoid each other"
+    else:
+        words = f"{'far ' if total.z >= 5 and total.kappa >= 0.1 else ''}above chance"
+        words += ", though only a little is shared" if total.kappa < 0.1 else ""
+    level = f"Jaccard {rate(total.jaccard)} against {rate(total.expected_jaccard)} by chance"
+    return f"kappa = {rate(total.kappa)} (chance 0): {words}; {level}, z = {rate(total.z)}"
+
+
+def comparison_document(result: Comparison) -> Document:
+    """Return the comparison of two runs: a row a layer, the total last, then the configuration."""
+    (a, b), (epoch_a, epoch_b) = result.runs, result.epochs
+    tables = [
+        Table.of_records(
+            f"A = {a} (epoch {epoch_a})\nB = {b} (epoch {epoch_b})",
+            _COLUMNS,
+            [row.to_dict() for row in (*result.layers, result.total)],
+            verdict(result.total) + ".",
+        )
+    ]
+    if result.configuration:
+        rows = tuple((item.key, _value(item.a), _value(item.b)) for item in result.configuration)
+        tables.append(
+            Table(
+                "Configuration, where it differs",
+                (Column("key"), Column("a", "A"), Column("b", "B")),
+                rows,
+                f"{len(rows)} configuration {'key differs' if len(rows) == 1 else 'keys differ'}.",
+            )
+        )
+    return Document("compare", result.to_dict(), tuple(tables), (_CHANCE,))
+
+
+def comparisons_document(result: Comparisons) -> Document:
+    """Return the comparison of several runs: a row a pair, then kappa as a matrix where that fits."""
+    columns = (Column("run_a", "run A"), Column("run_b", "run B"), *_COLUMNS[2:])
+    records = [{"run_a": p.runs[0], "run_b": p.runs[1], **p.total.to_dict()} for p in result.pairs]
+    tables = [Table.of_records("All layers together, each pair of runs", columns, records, _range(result))]
+    if len(result.runs) <= _MATRIX_LIMIT:
+        numbers = tuple(Column(str(i + 1), kind="rate") for i in range(len(result.runs)))
+        rows = tuple(
+            (f"{i + 1}  {run} (epoch {epoch})", *row)
+            for i, (run, epoch, row) in enumerate(zip(result.runs, result.epochs, result.matrix(), strict=True))
+        )
+        tables.append(Table("kappa", (Column("run"), *numbers), rows, "Chance level of kappa is 0 for every pair."))
+    return Document("compare", result.to_dict(), tuple(tables), (_CHANCE, _PAIRS))
+
+
+def _range(result: Comparisons) -> str:
+    kappas = [pair.total.kappa for pair in result.pairs if pair.total.kappa is not None]
+    undefined = len(result.pairs) - len(kappas)
+    rest = f"; undefined for {undefined} of {len(result.pairs)} pairs" if undefined else ""
+    if not kappas:
+        return "kappa is undefined for every pair, because every layer is dense in both masks or empty in both."
+    zs = [pair.total.z for pair in result.pairs if pair.total.z is not None]
+    within = sum(abs(z) < 2 for z in zs)
+    return (
+        f"kappa = {rate(min(kappas))} to {rate(max(kappas))} (chance 0) over {len(kappas)} pairs; "
+        f"{within} of {len(zs)} are not told apart from chance (|z| < 2){rest}."
+    )
+
+
+def _value(value: object) -> str:
+    if value is ABSENT:
+        return "(absent)"
+    return show(value, "rate") if isinstance(value, float) else str(value)

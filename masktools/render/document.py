@@ -1,0 +1,108 @@
+"""What a command has to say, before anyone decides how it looks."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+__all__ = ["Cell", "Column", "Document", "Kind", "Table"]
+
+Cell: TypeAlias = str | int | float | bool | None
+"""One value; None is a value that is not defined."""
+
+Kind: TypeAlias = Literal["text", "count", "rate"]
+"""How a column is written: as it is, as a whole number with separators, with three significant digits."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Parameters
+    ----------
+    name
+        Name for programs: the header in CSV.
+    title
+        Header for people; the name when empty.
+    kind
+        Format of the values.
+    shown
+        Whether people see the column. What is hidden is still in CSV, which has no width to mind.
+    """
+
+    name: str
+    title: str = ""
+    kind: Kind = "text"
+    shown: bool = True
+
+    @property
+    def header(self) -> str:
+        """Header for people."""
+        return self.title or self.name
+
+    @property
+    def align(self) -> Literal["left", "right"]:
+        """Text to the left, numbers to the right."""
+        return "left" if self.kind == "text" else "right"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table that says in the end what it shows.
+
+    Parameters
+    ----------
+    title
+        Line or lines above the table.
+    columns
+        The columns.
+    rows
+        Rows of as many cells as there are columns.
+    reading
+        One sentence in plain words below the table: the number that matters, beside its chance level.
+
+    Raises
+    ------
+    ValueError
+        If a row has not one cell a column.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    reading: str
+
+    def __post_init__(self) -> None:
+        wrong = [row for row in self.rows if len(row) != len(self.columns)]
+        if wrong:
+            raise ValueError(f"table {self.title!r}: row {wrong[0]} does not fit {len(self.columns)} columns")
+
+    @classmethod
+    def of_records(
+        cls, title: str, columns: Sequence[Column], records: Sequence[Mapping[str, Any]], reading: str
+    ) -> "Table":
+        """Make a table of mappings that hold a value for each column's name."""
+        rows = tuple(tuple(record[column.name] for column in columns) for record in records)
+        return cls(title, tuple(columns), rows, reading)
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """The result of a command.
+
+    Parameters
+    ----------
+    command
+        Name of the command.
+    data
+        What programs get as JSON: nested mappings and sequences of plain values or numpy arrays. The keys
+        ``schema_version``, ``command``, ``readings`` and ``notes`` are added when it is written.
+    tables
+        What people get. The first table is the main one, and what CSV holds.
+    notes
+        Further sentences for people: caveats, what was left out and why.
+    """
+
+    command: str
+    data: Mapping[str, Any]
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,263 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from conftest import random_masks
+
+from masktools.cli.app import main
+from masktools.structure.comparison import compare
+from masktools.structure.connectivity import connectivity
+from masktools.structure.emergence import emergence
+
+OVERLAP_KEYS = {
+    "name",
+    "size",
+    "active_a",
+    "active_b",
+    "intersection",
+    "jaccard",
+    "expected_intersection",
+    "z",
+    "kappa",
+}
+
+
+@pytest.fixture
+def output(capsys):
+    """Return a function that runs the program and returns what it printed, which must be all it said."""
+
+    def call(*arguments, status=0):
+        found = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert (found, captured.err) == (status, "")
+        return captured.out
+
+    return call
+
+
+@pytest.fixture
+def failure(capsys):
+    """Return a function that runs the program, sees it fail with one line, and returns that line."""
+
+    def call(*arguments):
+        assert main([str(argument) for argument in arguments]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.count("\n") == 1
+        assert captured.err.startswith("masktools: error: ")
+        return captured.err
+
+    return call
+
+
+def test_info(mlp_run, output):
+    path = mlp_run()
+    result = json.loads(output("info", path, "--format", "json", "--epoch", 0, "--last", 2))
+    assert (result["run"], result["epoch"], result["epochs"], result["step"]) == (str(path), 0, [0, 1, 2, 3], 0)
+    assert result["config"] == {"seed": 0, "optimizer": {"lr": 0.1}}
+    assert result["info"]["device"] == "cpu"
+    assert [(row["name"], row["shape"], row["size"], row["active"], row["density"]) for row in result["layers"]] == [
+        ("fc1.weight", [8, 12], 96, 24, 0.25),
+        ("fc2.weight", [5, 8], 40, 10, 0.25),
+    ]
+    assert result["total"] == {"size": 136, "active": 34, "density": 0.25}
+    assert [record["epoch"] for record in result["metrics"]] == [2, 3]
+    assert result["topology"] is True
+    text = output("info", path)
+    assert "density = 0.250: 34 of 136 weights are active" in text
+    assert "optimizer.lr  0.1" in text
+    assert "train.loss" in text
+    assert list(csv.reader(io.StringIO(output("info", path, "--format", "csv"))))[1][:4] == [
+        "fc1.weight",
+        "8x12",
+        "96",
+        "24",
+    ]
+
+
+def test_info_of_one_file_and_of_a_run_without_a_log(write_run, output):
+    path = write_run("bare", [random_masks(0)])
+    result = json.loads(output("info", path / "epoch-0000.h5", "--format", "json"))
+    assert (result["epochs"], result["metrics"], result["info"], result["topology"]) == ([0], [], {}, False)
+    assert "no operator graph is stored" in output("info", path)
+
+
+def test_compare_json_has_the_promised_keys(mlp_run, output):
+    a, b = mlp_run("a", 0), mlp_run("b", 1)
+    result = json.loads(output("compare", a, b, "--format", "json"))
+    assert list(result)[:6] == ["schema_version", "command", "runs", "epochs", "layers", "total"]
+    assert (result["command"], result["runs"], result["epochs"]) == ("compare", [str(a), str(b)], [3, 3])
+    assert [row["name"] for row in result["layers"]] == ["fc1.weight", "fc2.weight"]
+    for row in (*result["layers"], result["total"]):
+        assert row.keys() >= OVERLAP_KEYS
+    assert {key: result[key] for key in ("layers", "total")} == compare(a, b).overlap.to_dict()
+    assert result["config_differences"] == [{"key": "seed", "a": 0, "b": 1}]
+
+
+def test_compare_text_ends_with_a_reading(mlp_run, output):
+    text = output("compare", mlp_run("a", 0), mlp_run("b", 1))
+    total = compare(*(mlp_run(name, seed) for seed, name in enumerate("ab"))).total
+    assert f"kappa = {total.kappa:.3f} (chance 0): " in " ".join(text.split())
+    assert "seed 0 1 1 configuration key differs." in " ".join(text.split())
+    assert max(map(len, text.split("\n"))) <= 80
+
+
+def test_compare_at_an_epoch_and_across_files(mlp_run, output):
+    a, b = mlp_run("a", 0), mlp_run("b", 1)
+    result = json.loads(output("compare", a, b, "--epoch", "0", "--format", "json"))
+    assert result["epochs"] == [0, 0]
+    assert result["total"] == compare(a, b, epoch=0).total.to_dict()
+    result = json.loads(output("compare", a / "epoch-0000.h5", a / "epoch-0003.h5", "--format", "json"))
+    assert result["epochs"] == [0, 3]
+    assert json.loads(output("compare", a, b, "--epoch", "-1", "--format", "json"))["epochs"] == [3, 3]
+
+
+def test_compare_csv(mlp_run, output):
+    rows = list(csv.DictReader(io.StringIO(output("compare", mlp_run("a", 0), mlp_run("b", 1), "--format", "csv"))))
+    assert rows[0].keys() >= OVERLAP_KEYS
+    assert [row["name"] for row in rows] == ["fc1.weight", "fc2.weight", "total"]
+    assert int(rows[2]["active_a"]) == 34
+
+
+def test_compare_more_than_two(mlp_run, output):
+    paths = [mlp_run(name, seed) for seed, name in enumerate("abc")]
+    result = json.loads(output("compare", *paths, "--format", "json"))
+    assert result["runs"] == [str(path) for path in paths]
+    assert len(result["pairs"]) == 3
+    for pair in result["pairs"]:
+        assert pair["total"].keys() >= OVERLAP_KEYS
+        assert pair["total"] == compare(*pair["runs"]).total.to_dict()
+    assert result["matrix"]["kappa"][0][2] == compare(paths[0], paths[2]).total.kappa
+    text = output("compare", *paths)
+    assert "pairs share runs" in text
+    rows = list(csv.DictReader(io.StringIO(output("compare", *paths, "--format", "csv"))))
+    assert [(row["run_a"], row["run_b"]) for row in rows] == [tuple(pair["runs"]) for pair in result["pairs"]]
+
+
+def test_compare_gate(mlp_run, output, failure, capsys):
+    a, b = mlp_run("a", 0), mlp_run("b", 1)
+    kappa = compare(a, b).total.kappa
+    assert "kappa" in output("compare", a, b, "--fail-below", kappa)
+    assert "kappa" in output("compare", a, b, "--fail-below", kappa + 1e-6, status=1)
+    assert "kappa" in output("compare", a, a, a, "--fail-below", 1)
+    assert "kappa" in output("compare", a, a, b, "--fail-below", 1, status=1)
+    assert "--fail-below: a kappa lies between -1 and 1" in failure("compare", a, b, "--fail-below", "1.5")
+    assert "--fail-below: a kappa lies between -1 and 1" in failure("compare", a, b, "--fail-below", "nan")
+
+
+def test_an_undecidable_gate_is_an_error_and_no_pass(write_run, capsys):
+    dense = {"x.weight": np.ones((2, 3), dtype=np.bool_)}
+    a, b = write_run("a", [dense]), write_run("b", [dense])
+    assert main(["compare", str(a), str(b), "--fail-below", "0"]) == 2
+    captured = capsys.readouterr()
+    assert "kappa is undefined" in captured.out
+    assert "--fail-below: kappa of" in captured.err
+
+
+def test_undefined_kappa_is_null(write_run, output):
+    dense = {"x.weight": np.ones((2, 3), dtype=np.bool_)}
+    a, b = write_run("a", [dense]), write_run("b", [dense])
+    total = json.loads(output("compare", a, b, "--format", "json"))["total"]
+    assert (total["kappa"], total["z"], total["jaccard"]) == (None, None, 1)
+
+
+def test_compare_bad_input(mlp_run, write_run, failure, tmp_path):
+    a = mlp_run("a")
+    other = write_run("other", [random_masks(0, sizes=(12, 9, 5))])
+    (tmp_path / "text.h5").write_text("this is no HDF5 file")
+    assert "missing: no such run" in failure("compare", a, tmp_path / "missing")
+    assert "text.h5: not a readable snapshot" in failure("compare", a, tmp_path / "text.h5")
+    message = failure("compare", a, other)
+    assert "layer 'fc1.weight' has shape 8x12" in message
+    assert str(a) in message
+    assert str(other) in message
+    assert "no snapshot of epoch 9; there are 0-3" in failure("compare", a, a, "--epoch", 9)
+    (tmp_path / "empty").mkdir()
+    assert "no snapshots" in failure("compare", a, tmp_path / "empty")
+
+
+def test_emergence_json_has_the_promised_keys(mlp_run, output):
+    a, b = mlp_run("a", 0), mlp_run("b", 1)
+    result = json.loads(output("emergence", a, b, "--threshold", "0.8", "--format", "json"))
+    assert list(result)[:3] == ["schema_version", "command", "runs"]
+    assert [run["run"] for run in result["runs"]] == [str(a), str(b)]
+    first = result["runs"][0]
+    assert first.keys() >= {"run", "threshold", "emergence_epoch", "layers", "curve"}
+    assert (first["threshold"], first["emergence_epoch"]) == (0.8, 2)
+    assert all(layer.keys() >= {"name", "emergence_epoch"} for layer in first["layers"])
+    assert all(point.keys() >= {"epoch", "kappa", "jaccard", "intersection_share"} for point in first["curve"])
+    assert first == emergence(a, 0.8).to_dict()
+
+
+def test_emergence_text_and_csv(mlp_run, output):
+    a, b = mlp_run("a", 0), mlp_run("b", 1)
+    text = output("emergence", a)
+    assert "reaches 0.9 for good from epoch 2 on, of 3" in " ".join(text.split())
+    assert "a decaying learning rate freezes masks by itself" in text
+    assert max(map(len, text.split("\n"))) <= 80
+    rows = list(csv.DictReader(io.StringIO(output("emergence", a, b, "--format", "csv"))))
+    assert [(row["run"], row["epoch"]) for row in rows] == [(str(run), str(t)) for run in (a, b) for t in range(4)]
+    assert rows[0]["births"] == ""
+
+
+def test_emergence_says_where_it_is_not_defined(write_run, output):
+    masks = {**random_masks(0), "head.weight": np.ones((2, 5), dtype=np.bool_)}
+    path = write_run("a", [masks, masks])
+    text = output("emergence", path)
+    assert "dense at the end" in text
+    assert "not defined for 1 dense or empty" in " ".join(text.split())
+
+
+def test_emergence_bad_input(mlp_run, write_run, failure):
+    assert "threshold must lie above 0 and at most 1, got 1.5" in failure("emergence", mlp_run(), "--threshold", 1.5)
+    assert "at least two snapshots" in failure("emergence", write_run("one", [random_masks(0)]))
+    assert "at least two snapshots" in failure("emergence", mlp_run() / "epoch-0000.h5")
+    assert "no such run" in failure("emergence", mlp_run(), "missing")
+
+
+def test_connectivity_json_has_the_promised_keys(mlp_run, output):
+    path = mlp_run()
+    result = json.loads(output("connectivity", path, "--draws", 5, "--seed", 3, "--epoch", 0, "--format", "json"))
+    assert list(result)[:2] == ["schema_version", "command"]
+    assert (result["run"], result["epoch"]) == (str(path), 0)
+    for row in result["layers"]:
+        assert row.keys() >= {"name", "size", "active", "effective", "dead_out", "ghost_out"}
+    assert result["total"].keys() >= {
+        "size",
+        "active",
+        "effective",
+        "density",
+        "effective_density",
+        "log10_paths",
+        "components",
+    }
+    expected = connectivity(path, 0, draws=5, seed=3).to_dict()
+    assert {key: result[key] for key in expected} == expected
+
+
+def test_connectivity_text(mlp_run, output):
+    path = mlp_run()
+    result = connectivity(path, draws=20)
+    text = output("connectivity", path)
+    flat = " ".join(text.split())
+    assert f"{result.total.effective} of {result.total.active} active weights are effective" in flat
+    assert "of 20 masks shuffled layer by layer" in flat
+    assert f"log10 of paths, by channels {result.total.log10_paths:.2f} " in flat
+    assert f"log10 of paths, tap by tap {result.total.log10_tap_paths:.2f} " in flat
+    assert max(map(len, text.split("\n"))) <= 80
+    assert "no random masks were drawn" in " ".join(output("connectivity", path, "--draws", 0).split())
+
+
+def test_connectivity_of_a_network_without_a_path(write_run, output):
+    from conftest import mlp_topology
+
+    masks = {name: np.zeros_like(mask) for name, mask in random_masks(0).items()}
+    path = write_run("empty", [masks], topology=mlp_topology())
+    assert "No path leads from input to output." in output("connectivity", path)
+    assert json.loads(output("connectivity", path, "--format", "json"))["total"]["log10_paths"] is None
+
+
+def test_connectivity_needs_the_operator_graph(write_run, failure):
+    assert "holds no operator graph" in failure("connectivity", write_run("a", [random_masks(0)]))

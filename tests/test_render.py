@@ -1,0 +1,233 @@
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import pack, random_masks
+
+from masktools.render.as_csv import as_csv
+from masktools.render.as_json import SCHEMA_VERSION, as_json, plain
+from masktools.render.as_table import as_table
+from masktools.render.comparison import comparison_document, comparisons_document, verdict
+from masktools.render.document import Column, Document, Table
+from masktools.render.emergence import sentence
+from masktools.render.formats import FORMATS
+from masktools.render.numbers import count, printable, rate, show
+from masktools.structure.comparison import Comparison, Comparisons
+from masktools.structure.emergence import emergence_of
+from masktools.structure.overlap import overlap_of
+
+COLUMNS = (Column("name", "layer"), Column("size", "weights", "count"), Column("kappa", kind="rate"))
+
+
+def _document(*rows, **rest):
+    table = Table("Title", (*COLUMNS, Column("raw", kind="rate", shown=False)), rows, "kappa = 0.5 (chance 0).")
+    return Document("compare", rest or {"value": 1}, (table,), ("a caveat.",))
+
+
+ROW = ("fc1.weight", 2359296, 1 / 3, 0.1)
+
+
+def test_the_registry_is_complete():
+    document = _document(ROW)
+    assert list(FORMATS) == ["table", "json", "csv"]
+    for write in FORMATS.values():
+        text = write(document, 80, False)
+        assert text.endswith("\n")
+        assert not text.endswith("\n\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.0, "0"),
+        (1.0, "1.00"),
+        (1 / 3, "0.333"),
+        (-0.05263, "-0.0526"),
+        (41.26, "41.3"),
+        (123.4, "123"),
+        (999.4, "999"),
+        (999.6, "1,000"),
+        (-12345.6, "-12,346"),
+        (1.23e-5, "1.2e-05"),
+        (math.inf, "inf"),
+        (math.nan, "-"),
+        (None, "-"),
+    ],
+)
+def test_rates_have_three_significant_digits(value, text):
+    assert rate(value) == text
+
+
+def test_cells():
+    assert count(2359296) == "2,359,296"
+    assert show(None, "count") == show(math.nan, "rate") == "-"
+    assert (show(True, "rate"), show(False, "text")) == ("yes", "no")
+    assert show(5, "rate") == "5"
+    assert show(0.25, "text") == "0.25"
+    assert show("a\x1b[2Jb\n", "text") == "a\\x1b[2Jb\\n"
+
+
+def test_printable_keeps_letters_of_every_script_and_escapes_the_rest():
+    assert printable("κ 層") == "κ 層"
+    assert printable("\r\x00\u202e\udcff") == "\\r\\x00\\u202e\\udcff"
+
+
+def test_rows_must_fit_the_columns():
+    with pytest.raises(ValueError, match="does not fit 3 columns"):
+        Table("t", COLUMNS, (("a", 1),), "")
+
+
+def test_table_text():
+    assert as_table(_document(ROW)).split("\n") == [
+        "Title",
+        "layer         weights  kappa",
+        "----------------------------",
+        "fc1.weight  2,359,296  0.333",
+        "kappa = 0.5 (chance 0).",
+        "",
+        "Note: a caveat.",
+        "",
+    ]
+
+
+def test_table_fits_its_width_and_loses_nothing():
+    name = "a_module.with.a.very.long.path." * 5 + "weight"
+    columns = (Column("name", "layer"), *(Column(f"c{i}", kind="rate") for i in range(7)))
+    table = Table("T" * 200, columns, ((name, *[-0.00123] * 7),), "word " * 60)
+    text = as_table(Document("x", {}, (table,)), 80)
+    assert max(map(len, text.split("\n"))) <= 80
+    assert text.count("-0.00123") == 7
+    body = text.split("---\n")[1].split("word")[0]
+    assert "".join(line[:10].split(" ")[0] for line in body.split("\n")) == name
+
+
+def test_numbers_are_never_cut():
+    columns = (Column("name"), *(Column(f"epoch {i}", kind="rate") for i in range(30)))
+    text = as_table(Document("x", {}, (Table("T", columns, (("loss", *[0.123] * 30),), "r"),)), 80)
+    assert text.count("0.123") == 30
+    assert all(f"epoch {i}" in text for i in range(30))
+
+
+def test_table_has_styles_only_when_asked_for(monkeypatch):
+    for variable in ("FORCE_COLOR", "TTY_COMPATIBLE", "GITHUB_ACTIONS"):
+        monkeypatch.setenv(variable, "1")
+    assert "\x1b" not in as_table(_document(ROW), 80, styled=False)
+    assert "\x1b[1m" in as_table(_document(ROW), 80, styled=True)
+
+
+def test_names_can_neither_style_nor_steer_a_terminal():
+    text = as_table(_document(("[bold]x[/bold]:smile:\x1b[2J", 1, 1.0, 0.0)))
+    assert "[bold]x[/bold]:smile:\\x1b[2J" in text
+    assert "\x1b" not in text
+
+
+def test_a_table_without_rows_still_says_so():
+    text = as_table(Document("x", {}, (Table("Nothing", COLUMNS, (), "There is nothing."),)))
+    assert text == "Nothing\nThere is nothing.\n"
+
+
+def test_json_is_valid_for_everything_a_result_may_hold():
+    data = {
+        "nan": math.nan,
+        "inf": np.float32(-math.inf),
+        "count": np.int64(3),
+        "flag": np.bool_(True),
+        "rate": np.float64(0.25),
+        "array": np.array([[1.0, math.nan]]),
+        "tuple": (1, None),
+        "nested": {"deep": [{"x": math.inf}]},
+        "path": Path("runs/a"),
+        "name": "κ",
+    }
+    result = json.loads(as_json(_document(ROW, **data)), parse_constant=pytest.fail)
+    assert list(result)[:2] == ["schema_version", "command"]
+    assert result == {
+        "schema_version": SCHEMA_VERSION,
+        "command": "compare",
+        "nan": None,
+        "inf": None,
+        "count": 3,
+        "flag": True,
+        "rate": 0.25,
+        "array": [[1.0, None]],
+        "tuple": [1, None],
+        "nested": {"deep": [{"x": None}]},
+        "path": "runs/a",
+        "name": "κ",
+        "readings": ["kappa = 0.5 (chance 0)."],
+        "notes": ["a caveat."],
+    }
+
+
+def test_json_refuses_what_it_cannot_say():
+    with pytest.raises(TypeError, match="set"):
+        plain({"x": {1, 2}})
+
+
+def test_csv_is_the_main_table_in_full():
+    document = _document(ROW, ('a,"b"\n', None, math.nan, True))
+    text = as_csv(Document("x", {}, (*document.tables, Table("second", COLUMNS, (("z", 1, 1.0),), ""))))
+    assert text.split("\n")[0] == "name,size,kappa,raw"
+    rows = list(csv.reader(io.StringIO(text)))
+    assert rows[1] == ["fc1.weight", "2359296", repr(1 / 3), "0.1"]
+    assert rows[2] == ['a,"b"\n', "", "", "true"]
+    assert len(rows) == 3
+
+
+def _total(a, b):
+    return overlap_of(pack({"x": np.array(a, dtype=np.bool_)}), pack({"x": np.array(b, dtype=np.bool_)})).total
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        (
+            [1] * 50 + [0] * 50,
+            [1] * 50 + [0] * 50,
+            "kappa = 1.00 (chance 0): the masks are equal; Jaccard 1.00 against",
+        ),
+        ([1] * 50 + [0] * 50, [0, 1] * 50, "kappa = 0 (chance 0): not told apart from chance"),
+        ([1] * 50 + [0] * 50, [1] * 45 + [0] * 50 + [1] * 5, "far above chance"),
+        ([1] * 50 + [0] * 50, [0] * 50 + [1] * 50, "below chance"),
+        (
+            [1] * 5000 + [0] * 5000,
+            ([1] * 26 + [0] * 24) * 100 + ([1] * 24 + [0] * 26) * 100,
+            "above chance, though only",
+        ),
+        ([1] * 10, [1] * 10, "kappa is undefined"),
+        ([1] * 10, [1, 0] * 5, "chance leaves no freedom"),
+    ],
+)
+def test_verdicts(a, b, words):
+    assert words in verdict(_total(a, b))
+
+
+def test_comparison_shows_configuration_only_where_it_differs():
+    overlap = overlap_of(pack(random_masks(0)), pack(random_masks(1)))
+    assert len(comparison_document(Comparison(("a", "b"), (1, 2), overlap, ())).tables) == 1
+
+
+def test_matrices_are_left_out_when_too_wide():
+    overlap = overlap_of(pack(random_masks(0)), pack(random_masks(1)))
+
+    def document(n):
+        runs = tuple(f"runs/with-a-long-name-{i}" for i in range(n))
+        pairs = tuple(Comparison((a, b), (0, 0), overlap, ()) for i, a in enumerate(runs) for b in runs[i + 1 :])
+        return comparisons_document(Comparisons(runs, (0,) * n, pairs))
+
+    assert len(document(8).tables) == 2
+    assert len(document(9).tables) == 1
+    assert max(map(len, as_table(document(8)).split("\n"))) <= 80
+
+
+def test_emergence_sentences():
+    a, b = pack(random_masks(0)), pack(random_masks(1))
+    dense = pack({"x": np.ones(4, dtype=np.bool_)})
+    assert "for good from epoch 1 on, of 2" in sentence(emergence_of([(0, a), (1, b), (2, b)], b))
+    assert "only the last snapshot (epoch 2)" in sentence(emergence_of([(0, a), (1, a), (2, b)], b))
+    assert sentence(emergence_of([(0, dense), (1, dense)], dense)).startswith("Emergence is not defined")
