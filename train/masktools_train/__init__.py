@@ -1,6 +1,7 @@
 """Train sparse neural networks and record a snapshot of their masks every epoch.
 
-In a loop of your own, `Sparsifier` makes any model sparse and `Recorder` records it; `train` runs a recipe.
+In a loop of your own, `Sparsifier` makes any model sparse and `Recorder` records it. `train` runs a recipe;
+`reinit` and `prune` put the structure of a recorded run to the test.
 """
 
 import importlib
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from masktools_train.recipe import Recipe, load_recipe, resolve_recipe
     from masktools_train.recorder import Recorder
+    from masktools_train.reevaluate.prune import prune
+    from masktools_train.reevaluate.reinit import reinit
     from masktools_train.sparsifier import Sparsifier
     from masktools_train.trace import trace
     from masktools_train.training import TrainResult, train
@@ -19,12 +22,25 @@ _HOMES = {
     "Sparsifier": "masktools_train.sparsifier",
     "TrainResult": "masktools_train.training",
     "load_recipe": "masktools_train.recipe",
+    "prune": "masktools_train.reevaluate.prune",
+    "reinit": "masktools_train.reevaluate.reinit",
     "resolve_recipe": "masktools_train.recipe",
     "trace": "masktools_train.trace",
     "train": "masktools_train.training",
 }
 
-__all__ = ["Recipe", "Recorder", "Sparsifier", "TrainResult", "load_recipe", "resolve_recipe", "trace", "train"]
+__all__ = [
+    "Recipe",
+    "Recorder",
+    "Sparsifier",
+    "TrainResult",
+    "load_recipe",
+    "prune",
+    "reinit",
+    "resolve_recipe",
+    "trace",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:

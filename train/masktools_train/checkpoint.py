@@ -8,10 +8,9 @@ import torch
 
 from masktools.atomic import replacing
 from masktools.errors import RunError
+from masktools.runs import STATE
 
-__all__ = ["STATE", "load_state", "save_state"]
-
-STATE = "state.pt"
+__all__ = ["load_state", "save_state"]
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "DataSpec",
     "ModelSpec",
     "OptimizerSpec",
+    "OriginSpec",
     "Recipe",
     "ScheduleSpec",
     "SnapshotSpec",
@@ -96,6 +97,16 @@ class SnapshotSpec(_Frozen):
     dtype: Literal["float16", "float32"] = "float32"
 
 
+class OriginSpec(_Frozen):
+    """Where the first masks came from, when a recorded structure is trained again."""
+
+    variant: str
+    run: str
+    epoch: int
+    masks_digest: str
+    """Digest of all masks: what is trained again does not depend on where its run lies today."""
+
+
 class Recipe(_Frozen):
     """Everything that determines a training run, except the device."""
 
@@ -110,6 +121,7 @@ class Recipe(_Frozen):
     schedule: ScheduleSpec = ScheduleSpec()
     algorithm: AlgorithmSpec = AlgorithmSpec()
     snapshot: SnapshotSpec = SnapshotSpec()
+    origin: OriginSpec | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain JSON values."""

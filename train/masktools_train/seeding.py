@@ -26,7 +26,9 @@ def derive(seed: int, purpose: str, *indices: int) -> int:
     indices
         Further coordinates: an epoch, a step, the number of a layer.
     """
-    words = np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), *indices]).generate_state(2, np.uint32)
+    # A spawn key, because trailing zeros of the entropy itself do not count: epoch 3 and epoch 3, layer 0 would agree.
+    sequence = np.random.SeedSequence([seed, zlib.crc32(purpose.encode())], spawn_key=indices)
+    words = sequence.generate_state(2, np.uint32)
     return (int(words[0]) << 31) ^ int(words[1])
 
 
@@ -44,5 +46,6 @@ def numpy_generator(seed: int, purpose: str, *indices: int) -> np.random.Generat
 def seeded(seed: int, purpose: str, *indices: int) -> Iterator[None]:
     """Seed torch's global CPU generator inside the block and put its state back afterwards."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, purpose, *indices))
+        # Not torch.manual_seed: that would seed the generators of all other devices too, for good.
+        torch.default_generator.manual_seed(derive(seed, purpose, *indices))
         yield

@@ -111,6 +111,8 @@ class Sparsifier:
         Names of weights that stay dense; they do not count against the density.
     freeze_step
         Number of steps after which the masks stay as they are, for dynamic algorithms; None is never.
+    masks
+        Boolean masks of all layers to start from, in place of the algorithm's own first ones.
 
     Attributes
     ----------
@@ -139,6 +141,7 @@ class Sparsifier:
         seed: int = 0,
         dense_layers: Collection[str] = (),
         freeze_step: int | None = None,
+        masks: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.algorithm = algorithm
         self.distribution = _distribution(algorithm, distribution)
@@ -168,7 +171,10 @@ class Sparsifier:
             for layer in self.layers:
                 layer.dense = layer.parameter.detach().clone()
         with torch.no_grad():
-            algorithm.start(self)
+            if masks is None:
+                algorithm.start(self)
+            else:
+                self._start_from(masks)
             self._apply_masks()
 
     def _plan(self, dense_layers: Collection[str]) -> int:
@@ -182,6 +188,21 @@ class Sparsifier:
         for layer in self.layers:
             layer.known_count = counts[layer.name]
         return sum(counts.values())
+
+    def _start_from(self, masks: Mapping[str, Tensor]) -> None:
+        """Set given masks; the layers are still dense, so every active weight keeps its initial value."""
+        names = [layer.name for layer in self.layers]
+        odd = sorted(set(names) ^ set(masks))
+        if odd:
+            raise RecipeError(f"layer {odd[0]!r} is {'not in the model' if odd[0] in masks else 'without a mask'}")
+        for layer in self.layers:
+            mask = masks[layer.name]
+            if mask.shape != layer.parameter.shape or mask.dtype != torch.bool:
+                raise RecipeError(
+                    f"layer {layer.name!r}: {mask.dtype} mask {tuple(mask.shape)} does not fit "
+                    f"weight {tuple(layer.parameter.shape)}"
+                )
+            self.set_mask(layer, mask.to(layer.mask.device), int(mask.sum()))
 
     # -- the optimizer step -------------------------------------------------------------------------------
 
@@ -321,33 +342,6 @@ class Sparsifier:
         parts = torch.split(kept, [layer.size for layer in free])
         for layer, part in zip(free, parts, strict=True):
             self.set_mask(layer, part.view(layer.parameter.shape), None)
-
-    def load_masks(self, masks: Mapping[str, Tensor]) -> None:
-        """Put given masks in place of the algorithm's own.
-
-        Parameters
-        ----------
-        masks
-            Boolean masks for exactly the layers of this model.
-
-        Raises
-        ------
-        RecipeError
-            If a layer is missing, unknown, or of another shape.
-        """
-        names = [layer.name for layer in self.layers]
-        odd = sorted(set(names) ^ set(masks))
-        if odd:
-            raise RecipeError(f"layer {odd[0]!r} is {'not in the model' if odd[0] in masks else 'without a mask'}")
-        for layer in self.layers:
-            mask = masks[layer.name]
-            if mask.shape != layer.parameter.shape or mask.dtype != torch.bool:
-                raise RecipeError(
-                    f"layer {layer.name!r}: mask {tuple(mask.shape)} does not fit weight {tuple(layer.parameter.shape)}"
-                )
-            self.set_mask(layer, mask.to(layer.mask.device), int(mask.sum()))
-        with torch.no_grad():
-            self._apply_masks()
 
     # -- what can be asked --------------------------------------------------------------------------------
 

@@ -94,9 +94,8 @@ class Trainer:
             seed=recipe.seed,
             dense_layers=_named_layers(self.model, spec.dense_layers),
             freeze_step=None if spec.freeze_epoch is None else spec.freeze_epoch * self.steps_per_epoch,
+            masks=start.masks,
         )
-        if start.masks is not None:
-            self.sparsifier.load_masks(start.masks)
         self._counts = self._algorithm.level_counts(self.sparsifier.size, self.sparsifier.target)
         self._rewind_step = 0
         if isinstance(self._algorithm, LTR):
@@ -134,7 +133,9 @@ class Trainer:
             If the loss is not finite.
         """
         with _training_mode(self.model, self.device):
-            self._observer.started(self.recipe.name, self.planned_steps, self.planned_epochs)
+            self._observer.started(
+                f"{self.recipe.name} seed {self.recipe.seed}", self.planned_steps, self.planned_epochs
+            )
             self._observer.stepped(self.steps)
             if not self.records:
                 self._finish_epoch(each_epoch, time.perf_counter(), None)

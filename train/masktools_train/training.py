@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from masktools.errors import RunError
-from masktools.runs import METRICS, Run, RunWriter
+from masktools.runs import METRICS, STATE, Run, RunWriter
+from masktools.structure.configuration import flatten
 from masktools.topology.graph import Topology
-from masktools_train.checkpoint import STATE, load_state, save_state
+from masktools_train.checkpoint import load_state, save_state
 from masktools_train.devices import describe_device, pick_device
 from masktools_train.identity import describe_run
 from masktools_train.progress import EpochRecord, Observer, SilentObserver
@@ -18,7 +19,7 @@ from masktools_train.recorder import Recorder
 from masktools_train.trace import TraceError, trace
 from masktools_train.trainer import Start, Trainer
 
-__all__ = ["TrainResult", "run_name", "train"]
+__all__ = ["TrainResult", "plan", "run_name", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,45 @@ class TrainResult:
 def run_name(recipe: Recipe) -> str:
     """Return the name that a run's directory gets unless told otherwise: ``digits-dnw-s0``."""
     return f"{recipe.name}-{recipe.algorithm.name}-s{recipe.seed}"
+
+
+def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
+    """Return what training a recipe would do: plain values, nothing written.
+
+    Parameters
+    ----------
+    recipe
+        What would be trained.
+    device
+        ``auto``, ``cpu`` or ``cuda:N``.
+
+    Raises
+    ------
+    RecipeError
+        As `train` would.
+    """
+    target = pick_device(device)
+    trainer = Trainer(recipe, target, SilentObserver())
+    sparsifier = trainer.sparsifier
+    return {
+        "name": run_name(recipe),
+        "device": describe_device(target),
+        "epochs": trainer.planned_epochs,
+        "steps": trainer.planned_steps,
+        "size": sparsifier.size,
+        "target": sparsifier.target,
+        "layers": [
+            {
+                "name": layer.name,
+                "shape": list(layer.parameter.shape),
+                "size": layer.size,
+                "active": layer.count,
+                "density": layer.count / layer.size,
+            }
+            for layer in sparsifier.layers
+        ],
+        "config": recipe.to_dict(),
+    }
 
 
 def train(
@@ -149,23 +189,13 @@ def train(
 
 
 def _check_same_recipe(path: Path, recipe: Recipe) -> None:
-    theirs, ours = _flat(Run(path).config), _flat(recipe.to_dict())
+    theirs, ours = flatten(Run(path).config), flatten(recipe.to_dict())
     different = sorted(key for key in theirs | ours if theirs.get(key) != ours.get(key))
     if different:
         key = different[0]
         raise RunError(
             f"{path}: cannot be resumed with another recipe: {key} was {theirs.get(key)!r}, is {ours.get(key)!r}"
         )
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    rows: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            rows |= _flat(value, f"{prefix}{key}.")
-        else:
-            rows[prefix + key] = value
-    return rows
 
 
 def _topology(trainer: Trainer, observer: Observer) -> Topology | None:

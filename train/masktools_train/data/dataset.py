@@ -63,10 +63,9 @@ class Dataset:
         RecipeError
             If the arrays do not fit each other.
         """
-        inputs = [torch.from_numpy(np.ascontiguousarray(values)) for values in (train_inputs, test_inputs)]
-        targets = [
-            torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64)) for values in (train_targets, test_targets)
-        ]
+        # Copies: arrays that view a file or another's memory are not torch's to write to.
+        inputs = [torch.from_numpy(np.array(values)) for values in (train_inputs, test_inputs)]
+        targets = [torch.from_numpy(np.array(values, dtype=np.int64)) for values in (train_targets, test_targets)]
         for part, x, y in zip(("training", "test"), inputs, targets, strict=True):
             if y.ndim != 1 or x.ndim < 2 or len(x) != len(y) or not len(y):
                 raise RecipeError(f"data: {part} inputs {tuple(x.shape)} and targets {tuple(y.shape)} do not fit")

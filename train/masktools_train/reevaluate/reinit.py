@@ -1,6 +1,6 @@
 """Structure alone: train a recorded mask again, from other weights."""
 
-import json
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from masktools.structure.shuffle import layer_shuffle
 from masktools_train.devices import pick_device
 from masktools_train.evaluation import evaluate
 from masktools_train.progress import Observer
-from masktools_train.recipe import Recipe
+from masktools_train.recipe import OriginSpec, Recipe
 from masktools_train.reevaluate.restored import Restored
 from masktools_train.seeding import numpy_generator
 from masktools_train.trainer import Start
@@ -113,7 +113,7 @@ def reinit(
     for name in variants:
         accuracies = []
         for seed in chosen:
-            recipe = _fixed(source.recipe, source.snapshot.density, seed, epochs, f"{source.recipe.name}-{name}")
+            recipe = _fixed(source, masks, name, seed, epochs)
             start = VARIANTS[name](source, masks, seed)
             folder = None if out is None else Path(out) / f"{name}-s{seed}"
             result = train(recipe, folder, device=device, observer=observer, resume=True, start=start)
@@ -129,12 +129,27 @@ def reinit(
     )
 
 
-def _fixed(recipe: Recipe, density: float, seed: int, epochs: int | None, name: str) -> Recipe:
-    """Return the recipe with a fixed mask, another seed and perhaps another length."""
-    spec = recipe.algorithm.model_copy(
-        update={"name": "static", "density": density, "distribution": "uniform", "options": {}, "freeze_epoch": None}
+def _fixed(source: Restored, masks: Mapping[str, Tensor], variant: str, seed: int, epochs: int | None) -> Recipe:
+    """Return the run's recipe with a fixed mask, another seed and perhaps another length."""
+    recipe = source.recipe
+    digest = hashlib.blake2b(digest_size=16)
+    for name, mask in sorted(masks.items()):
+        digest.update(name.encode() + b"\0" + mask.numpy().tobytes())
+    fixed = {
+        "name": "static",
+        "density": source.snapshot.density,
+        "distribution": "uniform",
+        "options": {},
+        "freeze_epoch": None,
+    }
+    origin = OriginSpec(
+        variant=variant, run=source.run.name, epoch=source.snapshot.epoch, masks_digest=digest.hexdigest()
     )
-    tree = recipe.model_copy(
-        update={"name": name, "seed": seed, "epochs": epochs or recipe.epochs, "algorithm": spec}
-    ).to_dict()
-    return Recipe.model_validate(json.loads(json.dumps(tree)))
+    changed = {
+        "name": f"{recipe.name}-{variant}",
+        "seed": seed,
+        "epochs": epochs or recipe.epochs,
+        "algorithm": recipe.algorithm.model_copy(update=fixed),
+        "origin": origin,
+    }
+    return Recipe.model_validate(recipe.model_copy(update=changed).to_dict())
