@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from masktools.errors import RecipeError
 from masktools_train.algorithms.base import Algorithm
 from masktools_train.budgets import global_count, layer_counts
+from masktools_train.execution.active_gradient import restrict_gradient, restrictable
 from masktools_train.seeding import generator
 from masktools_train.selection import top_k_mask
 
@@ -144,6 +145,7 @@ class Sparsifier:
         masks: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.algorithm = algorithm
+        self._model = model
         self.distribution = _distribution(algorithm, distribution)
         self.density = density
         self.total_steps = total_steps
@@ -176,6 +178,8 @@ class Sparsifier:
             else:
                 self._start_from(masks)
             self._apply_masks()
+        if freeze_step == 0:
+            self._freeze()
 
     def _plan(self, dense_layers: Collection[str]) -> int:
         """Set the count of every layer and return how many weights are active in the end."""
@@ -267,7 +271,7 @@ class Sparsifier:
             self.algorithm.after_step(self)
         self.step += 1
         if self.freeze_step == self.step:
-            self._drop_dense()
+            self._freeze()
         self._apply_masks()
 
     def _parameters(self) -> list[nn.Parameter]:
@@ -279,11 +283,15 @@ class Sparsifier:
     def _apply_masks(self) -> None:
         torch._foreach_mul_([p.detach() for p in self._parameters()], [layer.mask for layer in self.layers])
 
-    def _drop_dense(self) -> None:
-        """Give up what trained behind the masks: from here on the masks are all there is."""
+    def _freeze(self) -> None:
+        """Fix the masks: from here on no gradient of an inactive weight is of any use."""
         for layer in self.layers:
+            # What trained behind the mask is given up with its optimizer state.
             layer.dense = None
             self._clear_state(layer, layer.mask)
+            for module in self._model.modules():
+                if isinstance(module, nn.Linear) and module.weight is layer.parameter and restrictable(module):
+                    restrict_gradient(module, layer.mask)
 
     def _clear_state(self, layer: SparseLayer, keep: Tensor) -> None:
         """Set optimizer state of the parameter's shape to 0 where `keep` is 0."""
@@ -380,6 +388,8 @@ class Sparsifier:
             layer.known_count = None
             dense = state["dense"].get(layer.name)
             layer.dense = None if dense is None else dense.to(layer.mask.device, copy=True)
+        if self.algorithm.dynamic and self.frozen:
+            self._freeze()
 
 
 def _distribution(algorithm: Algorithm, distribution: str | None) -> str:

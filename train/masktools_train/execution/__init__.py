@@ -1,0 +1,1 @@
+"""How masked layers compute."""

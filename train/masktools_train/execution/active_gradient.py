@@ -1,0 +1,91 @@
+"""Linear layers under a fixed mask: the gradient of active weights and of no others."""
+
+import functools
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+__all__ = ["restrict_gradient", "restrictable"]
+
+
+class _Pattern:
+    """Where a mask is active: compressed rows, and positions in the flat weight.
+
+    Plain index tensors, because modules with sparse tensors inside can be neither copied nor pickled.
+    """
+
+    def __init__(self, mask: Tensor) -> None:
+        active = mask.bool()
+        counts = active.sum(1)
+        self.rows = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
+        self.columns = active.nonzero()[:, 1].int()
+        self.flat = active.reshape(-1).nonzero().squeeze(1)
+        self.shape = tuple(mask.shape)
+
+    def sampled(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return the entries of ``rows @ columns`` at the pattern, in the order of `flat`."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
+            zeros = torch.sparse_csr_tensor(
+                self.rows, self.columns, rows.new_zeros(len(self.flat)), self.shape, check_invariants=False
+            )
+        return torch.sparse.sampled_addmm(zeros, rows, columns, beta=0.0).values()
+
+
+class _ActiveGradient(torch.autograd.Function):
+    """``inputs @ weight.T + bias`` whose weight gradient is computed at the pattern only."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None, pattern: _Pattern) -> Tensor:
+        ctx.save_for_backward(inputs, weight)
+        ctx.pattern = pattern
+        return nn.functional.linear(inputs, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        inputs, weight = ctx.saved_tensors
+        pattern: _Pattern = ctx.pattern
+        rows, columns = gradient.reshape(-1, gradient.shape[-1]), inputs.reshape(-1, inputs.shape[-1])
+        for_inputs = gradient @ weight if ctx.needs_input_grad[0] else None
+        for_weight = None
+        if ctx.needs_input_grad[1]:
+            for_weight = torch.zeros_like(weight)
+            for_weight.view(-1)[pattern.flat] = pattern.sampled(rows.t(), columns)
+        for_bias = rows.sum(0) if ctx.needs_input_grad[2] else None
+        return for_inputs, for_weight, for_bias, None
+
+
+def restrictable(module: nn.Module) -> bool:
+    """Whether a module's weight gradient can be restricted: a linear layer in single or double precision on a CPU.
+
+    Convolutions have no such kernel: their gradient is computed in full and masked before the optimizer sees it.
+    """
+    return (
+        type(module) is nn.Linear
+        and module.weight.device.type == "cpu"
+        and module.weight.dtype in (torch.float32, torch.float64)
+    )
+
+
+def restrict_gradient(module: nn.Linear, mask: Tensor) -> None:
+    """Let a linear layer compute the gradient of active weights only, from now on.
+
+    The forward pass and the gradients of inputs and bias are those of the layer; the gradient of an inactive
+    weight is exactly 0 and costs nothing.
+
+    Parameters
+    ----------
+    module
+        A layer that is `restrictable`.
+    mask
+        Non-zero where active, shape of the weight; it must not change any more.
+    """
+    module.forward = functools.partial(_forward, module, _Pattern(mask))  # type: ignore[method-assign]
+
+
+def _forward(module: nn.Linear, pattern: _Pattern, inputs: Tensor) -> Tensor:
+    return _ActiveGradient.apply(inputs, module.weight, module.bias, pattern)  # type: ignore[no-untyped-call, no-any-return]
