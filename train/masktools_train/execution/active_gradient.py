@@ -24,15 +24,19 @@ class _Pattern:
         self.columns = active.nonzero()[:, 1].int()
         self.flat = active.reshape(-1).nonzero().squeeze(1)
         self.shape = tuple(mask.shape)
+        with warnings.catch_warnings():
+            # torch says once a process that sparse tensors are in beta; users of masktools need not hear it.
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
+            self._zeros(mask)
+
+    def _zeros(self, like: Tensor) -> Tensor:
+        values = like.new_zeros(len(self.flat))
+        return torch.sparse_csr_tensor(self.rows, self.columns, values, self.shape, check_invariants=False)
 
     def sampled(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return the entries of ``rows @ columns`` at the pattern, in the order of `flat`."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
-            zeros = torch.sparse_csr_tensor(
-                self.rows, self.columns, rows.new_zeros(len(self.flat)), self.shape, check_invariants=False
-            )
-        return torch.sparse.sampled_addmm(zeros, rows, columns, beta=0.0).values()
+        result: Tensor = torch.sparse.sampled_addmm(self._zeros(rows), rows, columns, beta=0.0).values()
+        return result
 
 
 class _ActiveGradient(torch.autograd.Function):
