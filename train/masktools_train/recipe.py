@@ -190,10 +190,12 @@ def resolve_recipe(raw: Mapping[str, Any], overrides: Mapping[str, Any] | None =
     """
     from masktools_train.algorithms import REGISTRY
 
-    tree: dict[str, Any] = json.loads(json.dumps(raw))
-    by_algorithm: dict[str, dict[str, Any]] = tree.pop("algorithms", {})
+    tree: dict[str, Any] = json.loads(json.dumps(raw, default=str))
     overrides = dict(overrides or {})
-    spec = tree.setdefault("algorithm", {})
+    for key in ("model", "data", "algorithm", "algorithms"):
+        _table(tree, key)
+    by_algorithm = tree.pop("algorithms")
+    spec = tree["algorithm"]
     name = str(overrides.get("algorithm.name", spec.get("name", AlgorithmSpec().name)))
     for key in ("model", "data"):
         if overrides.get(f"{key}.name", tree.get(key, {}).get("name")) != tree.get(key, {}).get("name"):
@@ -204,7 +206,7 @@ def resolve_recipe(raw: Mapping[str, Any], overrides: Mapping[str, Any] | None =
     algorithm = REGISTRY[name]
     if name == "dense":
         spec["density"] = 1.0
-    options = {**by_algorithm.get(name, {}), **spec.get("options", {})}
+    options = {**_table(by_algorithm, name, "algorithms."), **_table(spec, "options", "algorithm.")}
     for key in ("density", "distribution", "dense_layers", "freeze_epoch"):
         if key in options:
             spec[key] = options.pop(key)
@@ -212,15 +214,25 @@ def resolve_recipe(raw: Mapping[str, Any], overrides: Mapping[str, Any] | None =
     for key, value in overrides.items():
         _set(tree, key, value)
     try:
-        checked = algorithm.model_validate(spec["options"])
-        spec["options"] = checked.model_dump(mode="json")
-        spec["name"] = name
-        spec["distribution"] = spec.get("distribution") or algorithm.distributions[0]
+        spec["options"] = algorithm.model_validate(spec["options"]).model_dump(mode="json")
+    except pydantic.ValidationError as error:
+        raise RecipeError(f"recipe: {_explain(error, 'algorithm.options.')}") from None
+    spec["name"] = name
+    spec["distribution"] = spec.get("distribution") or algorithm.distributions[0]
+    try:
         recipe = Recipe.model_validate(tree)
     except pydantic.ValidationError as error:
         raise RecipeError(f"recipe: {_explain(error)}") from None
     _check(recipe, algorithm.distributions, algorithm.dynamic)
     return recipe
+
+
+def _table(tree: dict[str, Any], key: str, prefix: str = "") -> dict[str, Any]:
+    """Return the table under a key, made when missing."""
+    found = tree.setdefault(key, {})
+    if not isinstance(found, dict):
+        raise RecipeError(f"recipe: {prefix}{key} must be a table, got {found!r}")
+    return found
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
@@ -232,12 +244,12 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     tree[last] = value
 
 
-def _explain(error: pydantic.ValidationError) -> str:
+def _explain(error: pydantic.ValidationError, prefix: str = "") -> str:
     """Say in one line which key is wrong and why."""
 
     def parts() -> Iterator[str]:
         for item in error.errors(include_url=False):
-            key = ".".join(str(part) for part in item["loc"]) or error.title
+            key = prefix + ".".join(str(part) for part in item["loc"])
             reason = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
             given = "" if item["type"] in ("missing", "extra_forbidden") else f" (got {item['input']!r})"
             yield f"{key}: {reason}{given}"

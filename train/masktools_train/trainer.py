@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from masktools.errors import RecipeError, TrainingError
-from masktools_train.algorithms import LTR, REGISTRY
+from masktools_train.algorithms import REGISTRY
 from masktools_train.batches import Batches
 from masktools_train.data import load_data
 from masktools_train.evaluation import evaluate
@@ -97,11 +97,9 @@ class Trainer:
             masks=start.masks,
         )
         self._counts = self._algorithm.level_counts(self.sparsifier.size, self.sparsifier.target)
-        self._rewind_step = 0
-        if isinstance(self._algorithm, LTR):
-            self._rewind_step = self._algorithm.rewind_step(self.steps_per_epoch)
-            if self._rewind_step >= self.total_steps:
-                raise RecipeError(f"rewind {self._algorithm.rewind!r} is not before the end of training")
+        self._rewind_step = self._algorithm.rewind_step(self.steps_per_epoch)
+        if self._rewind_step >= self.total_steps:
+            raise RecipeError(f"rewinding to step {self._rewind_step} needs more than {self.total_steps} steps")
         self._rewind_state: dict[str, Tensor] | None = None
         self.level, self.epoch, self.steps = 0, 0, 0
         self.records: list[EpochRecord] = []

@@ -79,3 +79,8 @@ class Algorithm(pydantic.BaseModel, ABC):
         """
         del size
         return [target]
+
+    def rewind_step(self, steps_per_epoch: int) -> int:
+        """Return the step from which every level after the first starts again."""
+        del steps_per_epoch
+        return 0

@@ -1,0 +1,273 @@
+"""``train``, ``reinit`` and ``prune`` through the program, on the embedded data."""
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from masktools.cli import prune as prune_command
+from masktools.cli import train as train_command
+from masktools.cli.train import parse_seeds
+from masktools.errors import MasktoolsError
+from masktools.runs import open_run
+from masktools_train.algorithms import REGISTRY
+from masktools_train.data import REGISTRY as DATA
+from masktools_train.models import REGISTRY as MODELS
+from masktools_train.recipe import packaged_recipes
+from masktools_train.reevaluate.prune import CRITERIA, SCOPES
+from masktools_train.reevaluate.reinit import VARIANTS
+
+SMALL = ("--epochs", 2, "--set", "model.options.widths=[12, 8]", "--density", 0.2, "-q")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Train one small run through the library's entry, for all tests that only read it."""
+    from masktools.cli.app import main
+
+    path = tmp_path_factory.mktemp("runs") / "dnw-s0"
+    assert main(["train", "--out", str(path), *map(str, SMALL), "--output", str(path.with_suffix(".json"))]) == 0
+    return path
+
+
+def test_train_writes_a_run_and_says_what_came_out(tmp_path, output):
+    found = json.loads(output("train", *SMALL, "--algorithm", "rigl", "--out", tmp_path / "r", "--format", "json"))
+    assert (found["schema_version"], found["command"]) == (1, "train")
+    (result,) = found["runs"]
+    run = open_run(tmp_path / "r")
+    assert (result["run"], result["epochs"]) == (str(tmp_path / "r"), 2)
+    assert run.epochs == (0, 1, 2)
+    assert [snapshot.active for snapshot in run] == [result["active"]] * 3
+    assert result["test_accuracy"] == run.metrics[-1]["test_accuracy"]
+    assert result["config"] == run.config
+    assert run.config["algorithm"]["options"]["delta_t"] == 20
+
+
+def test_several_seeds_are_several_runs(tmp_path, output):
+    found = json.loads(output("train", *SMALL, "--seeds", "3-4", "--out", tmp_path / "r", "--format", "json"))
+    assert [result["config"]["seed"] for result in found["runs"]] == [3, 4]
+    first, second = (open_run(tmp_path / name) for name in ("r-s3", "r-s4"))
+    assert not np.array_equal(first.final.mask("fc1.weight"), second.final.mask("fc1.weight"))
+    assert first.config | {"seed": 4} == second.config
+
+
+def test_default_folder_names_recipe_algorithm_and_seed(tmp_path, output, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output("train", *SMALL, "--algorithm", "static", "--seed", 5)
+    assert open_run("runs/digits-static-s5").epochs == (0, 1, 2)
+
+
+def test_an_occupied_folder_is_kept_unless_told(trained, tmp_path, output, failure):
+    path = shutil.copytree(trained, tmp_path / "r")
+    before = (path / "epoch-0002.h5").read_bytes()
+    assert "holds a run already" in failure("train", *SMALL, "--out", path)
+    output("train", *SMALL, "--out", path, "--resume")
+    assert (path / "epoch-0002.h5").read_bytes() == before
+    assert "epochs was 2, is 1" in failure("train", *SMALL, "--epochs", 1, "--out", path, "--resume")
+    (path / "notes.txt").write_text("mine")
+    output("train", *SMALL, "--epochs", 1, "--out", path, "--overwrite")
+    assert open_run(path).epochs == (0, 1)
+    assert (path / "notes.txt").read_text() == "mine"
+
+
+def test_dry_run_writes_nothing(tmp_path, output, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = json.loads(output("train", "--dry-run", "--algorithm", "ltr", "--format", "json"))
+    assert list(tmp_path.iterdir()) == []
+    assert (plan["size"], plan["target"]) == (50_200, 1_004)
+    # 18 prunings of 20 % reach 2 %; each later level starts after two epochs.
+    assert plan["epochs"] == 40 + 18 * 38
+    assert "nothing was trained" in output("train", "--dry-run")
+
+
+def test_recipes_are_listed(output):
+    found = json.loads(output("train", "--list", "--format", "json"))
+    assert sorted(found["recipes"]) == list(packaged_recipes())
+
+
+def test_a_recipe_file_with_everything_set(tmp_path, output):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        """
+        epochs = 1
+        batch_size = 100
+        label_smoothing = 0.1
+        model = { name = "lenet-300-100" }
+        data = { name = "digits", augment = ["shift"], shift = 1 }
+        optimizer = { name = "adamw", lr = 0.002, weight_decay = 0.01 }
+        schedule = { name = "step", milestones = [0.5], warmup_epochs = 0.1 }
+        algorithm = { name = "dnw", density = 0.1, dense_layers = ["first"], freeze_epoch = 1 }
+        """
+    )
+    output("train", recipe, "-q", "--out", tmp_path / "r")
+    run = open_run(tmp_path / "r")
+    layers = run.final.layers
+    assert layers["fc1.weight"].active == layers["fc1.weight"].size
+    assert not layers["fc1.weight"].prunable
+    assert (layers["fc2.weight"].active, layers["fc3.weight"].active) == (3000, 100)
+    assert run.info["name"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nope",), "recipe 'nope' is neither a file nor a packaged recipe"),
+        (("--algorithm", "sgd"), "'sgd' is not one of"),
+        (("--density", 0), "algorithm.density"),
+        (("--density", 1.5), "algorithm.density"),
+        (("--algorithm", "dense", "--density", 0.5), "'dense' keeps all weights"),
+        (("--algorithm", "static", "--freeze-epoch", 1), "does not change while it trains"),
+        (("--freeze-epoch", 41), "after the last epoch, 40"),
+        (("--algorithm", "ltr", "--distribution", "erk"), "does not go with ltr"),
+        (("--model", "nope"), "model 'nope' is unknown"),
+        (("--model", "no.such:thing"), "model 'no.such:thing' cannot be imported"),
+        (("--data", "nope"), "data 'nope' is unknown"),
+        (("--data", "idx", "--data-path", "/no/such"), "/no/such: no such data folder"),
+        (("--device", "cuda:99"), "device 'cuda:99' is not there"),
+        (("--device", "tpu"), "device 'tpu' is unknown"),
+        (("--set", "optimizer.lrr=1"), "optimizer.lrr: unknown key"),
+        (("--set", "model.options.width=[3]"), "model 'mlp' does not take these options"),
+        (("--set", "lr"), "'lr' is not KEY=VALUE"),
+        (("--set", "algorithm.options.alpha=2"), "options.alpha"),
+        (("--seeds", "0-x"), "'0-x' is no list of seeds"),
+        (("--seeds", "1", "--seed", "1"), "cannot be given together"),
+        (("--lr", 1e9), "training diverged"),
+    ],
+)
+def test_bad_training_input_is_one_line(arguments, words, failure, tmp_path):
+    if "--algorithm" not in arguments and "options.alpha" in words:
+        arguments = (*arguments, "--algorithm", "rigl")
+    assert words in failure("train", *arguments, "-q", "--out", tmp_path / "r")
+
+
+def test_bad_options_leave_no_folder(failure, tmp_path):
+    failure("train", "--model", "nope", "-q", "--out", tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("epochs = = 3", "bad.toml: not TOML"),
+        ('algorithm = "dnw"', "algorithm must be a table, got 'dnw'"),
+        ("algorithm = { options = 3 }", "algorithm.options must be a table, got 3"),
+        ("[algorithms]\ndnw = 3", "algorithms.dnw must be a table, got 3"),
+        ("[algorithms.sgd]", "algorithm 'sgd' is unknown"),
+        ("epochs = 1979-05-27", "epochs: "),
+        ("epochs = 1", "model.name: Field required; data.name: Field required"),
+        ("[algorithms.ltr]\nrewind = '9ep'\n[algorithm]\nname = 'ltr'", "needs more than"),
+    ],
+)
+def test_bad_recipe_files(text, words, failure, tmp_path):
+    whole = "epochs = 2\nmodel = { name = 'mlp' }\ndata = { name = 'digits' }\n" if "rewind" in words + text else ""
+    (tmp_path / "bad.toml").write_text(whole + text)
+    assert words in failure("train", tmp_path / "bad.toml", "-q", "--out", tmp_path / "r")
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("0-4", [0, 1, 2, 3, 4]), ("0,2, 7", [0, 2, 7]), ("3", [3])])
+def test_seed_lists(text, seeds):
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "1,1", "-1", "a", "3-1", "1-"])
+def test_bad_seed_lists(text):
+    with pytest.raises(MasktoolsError, match="--seeds"):
+        parse_seeds(text)
+
+
+def test_reinit(trained, output, failure):
+    found = json.loads(output("reinit", trained, "--seeds", 2, "--epochs", 1, "-q", "--format", "json"))
+    assert found["run"] == str(trained)
+    assert found["reference_accuracy"] == open_run(trained).metrics[-1]["test_accuracy"]
+    assert [variant["variant"] for variant in found["variants"]] == ["original", "new", "shuffled"]
+    for variant in found["variants"]:
+        assert variant["seeds"] == [1, 2]
+        assert variant["mean"] == pytest.approx(sum(variant["accuracies"]) / 2)
+        assert variant["low"] <= variant["mean"] <= variant["high"]
+    text = output("reinit", trained, "--seeds", "7", "--variants", "new", "--epochs", 1, "-q")
+    assert "guessing" in text
+    assert "variant 'old' is unknown" in failure("reinit", trained, "--variants", "old")
+    assert "the run's own (0)" in failure("reinit", trained, "--seeds", "0,1")
+    assert "no such run" in failure("reinit", trained / "no")
+
+
+def test_reinit_writes_runs_that_other_commands_open(trained, tmp_path, output, failure):
+    call = ("reinit", trained, "--variants", "shuffled", "--seeds", 1, "--epochs", 1, "-q", "--out", tmp_path / "re")
+    found = json.loads(output(*call, "--format", "json"))
+    run = open_run(tmp_path / "re" / "shuffled-s1")
+    assert run.metrics[-1]["test_accuracy"] == found["variants"][0]["accuracies"][0]
+    assert {name: layer.active for name, layer in run.final.layers.items()} == {
+        name: layer.active for name, layer in open_run(trained).final.layers.items()
+    }
+    compared = json.loads(output("compare", trained, run.path, "--format", "json"))
+    assert abs(compared["total"]["z"]) < 4
+    assert json.loads(output(*call, "--format", "json")) == found
+    assert "origin.epoch" in failure(*call, "--epoch", 1)
+
+
+def test_prune(trained, output, failure):
+    found = json.loads(output("prune", trained, "--shares", "1,0.5,0", "--format", "json"))
+    run = open_run(trained)
+    assert (found["criterion"], found["scope"]) == ("magnitude", "global")
+    assert [point["active"] for point in found["curve"]] == [run.final.active, round(run.final.active / 2), 0]
+    assert found["curve"][0]["accuracy"] == run.metrics[-1]["test_accuracy"]
+    assert found["curve"][0]["density"] == run.final.density
+    assert found["curve"][-1]["effective_density"] == 0
+    assert all(point["effective_density"] <= point["density"] for point in found["curve"])
+    random = json.loads(
+        output("prune", trained, "--criterion", "random", "--scope", "layer", "--draws", 3, "--format", "json")
+    )
+    assert random["draws"] == 3
+    assert random["curve"][3]["low"] <= random["curve"][3]["accuracy"] <= random["curve"][3]["high"]
+    rows = list(csv.DictReader(io.StringIO(output("prune", trained, "--shares", "0.5", "--format", "csv"))))
+    assert float(rows[0]["density"]) == found["curve"][1]["density"]
+    assert "without fine-tuning" in " ".join(output("prune", trained, "--shares", "1,0").split())
+    assert "shares must lie between 0 and 1" in failure("prune", trained, "--shares", "2")
+    assert "is no list of numbers" in failure("prune", trained, "--shares", "half")
+
+
+def test_runs_of_other_origin_are_refused_in_one_line(mlp_run, failure):
+    assert "records no training recipe" in failure("reinit", mlp_run())
+    assert "records no training recipe" in failure("prune", mlp_run("other"))
+
+
+def test_choices_of_the_options_are_those_of_the_registries():
+    assert get_args(train_command.AlgorithmName) == tuple(REGISTRY)
+    used = {name for algorithm in REGISTRY.values() for name in algorithm.distributions}
+    assert set(get_args(train_command.DistributionName)) == used
+    assert get_args(prune_command.CriterionName) == tuple(CRITERIA)
+    assert get_args(prune_command.ScopeName) == tuple(SCOPES)
+
+
+def test_help_names_every_model_data_set_and_variant(output):
+    text = " ".join(output("train", "--help").split())
+    assert all(name in text for name in (*MODELS, *DATA))
+    text = " ".join(output("reinit", "--help").split())
+    assert all(name in text for name in VARIANTS)
+
+
+@pytest.mark.slow
+def test_the_training_package_runs_as_a_module(tmp_path):
+    command = [sys.executable, "-m", "masktools_train", "digits", *map(str, SMALL), "--out", tmp_path / "r"]
+    done = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["command"] == "train"
+    assert open_run(tmp_path / "r").epochs == (0, 1, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_frozen_masks_stay_and_need_no_dense_gradient(tmp_path, output):
+    output("train", *SMALL, "--epochs", 4, "--freeze-epoch", 2, "--out", tmp_path / "r")
+    run = open_run(tmp_path / "r")
+    masks = [snapshot.masks() for snapshot in run]
+    assert masks[2] == masks[3] == masks[4]
+    assert masks[1] != masks[2]
+    steps = [record["dense_gradient_steps"] for record in run.metrics]
+    assert steps[2] == steps[3] == steps[4] == run.metrics[2]["step"]
