@@ -33,7 +33,7 @@ def resolve(kind: str, name: str, registry: Mapping[str, Callable[..., Any]]) ->
         raise RecipeError(f"{kind} {name!r} is unknown; choose from {', '.join(registry)}, or package.module:function")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:  # TypeError: a relative name
         raise RecipeError(f"{kind} {name!r} cannot be imported: {error}") from error
     if not callable(found):
         raise RecipeError(f"{kind} {name!r} is not a function")

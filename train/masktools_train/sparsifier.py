@@ -260,7 +260,7 @@ class Sparsifier:
             self.dense_gradient_steps += 1
         pairs = [(layer.parameter.grad, layer.mask) for layer in self.layers if layer.parameter.grad is not None]
         if pairs:
-            torch._foreach_mul_([grad for grad, _ in pairs], [mask for _, mask in pairs])
+            torch._foreach_mul_([gradient for gradient, _ in pairs], [mask for _, mask in pairs])
 
     @torch.no_grad()
     def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:

@@ -1,7 +1,6 @@
 """A data set in memory: inputs as they are stored, normalised on the device."""
 
 import dataclasses
-import math
 from typing import Any, Self
 
 import numpy as np
@@ -63,10 +62,14 @@ class Dataset:
         RecipeError
             If the arrays do not fit each other.
         """
-        # Copies: arrays that view a file or another's memory are not torch's to write to.
-        inputs = [torch.from_numpy(np.array(values)) for values in (train_inputs, test_inputs)]
-        targets = [torch.from_numpy(np.array(values, dtype=np.int64)) for values in (train_targets, test_targets)]
+        inputs = [_tensor("training inputs", train_inputs), _tensor("test inputs", test_inputs)]
+        targets = [
+            _class_numbers(_tensor("training targets", train_targets)),
+            _class_numbers(_tensor("test targets", test_targets)),
+        ]
         for part, x, y in zip(("training", "test"), inputs, targets, strict=True):
+            if not bool(torch.isfinite(x).all()):
+                raise RecipeError(f"data: {part} inputs hold NaN or infinity")
             if y.ndim != 1 or x.ndim < 2 or len(x) != len(y) or not len(y):
                 raise RecipeError(f"data: {part} inputs {tuple(x.shape)} and targets {tuple(y.shape)} do not fit")
         if inputs[0].shape[1:] != inputs[1].shape[1:]:
@@ -94,6 +97,29 @@ class Dataset:
         return (inputs.float() - self.mean) / self.std
 
 
+def _tensor(what: str, values: Any) -> Tensor:
+    """Copy anything that NumPy takes for an array of real numbers: another's memory is not torch's to write to."""
+    if isinstance(values, Tensor):
+        tensor = values.detach().to("cpu", copy=True)
+    else:
+        try:
+            array = np.array(values)
+            tensor = torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+        except (TypeError, ValueError) as error:
+            raise RecipeError(f"data: {what} are no array of numbers: {error}") from error
+    if tensor.is_complex():
+        raise RecipeError(f"data: {what} are no real numbers, but {tensor.dtype}")
+    return tensor
+
+
+def _class_numbers(targets: Tensor) -> Tensor:
+    """Return targets as int64; numbers with a fraction name no class."""
+    whole = targets.long()
+    if not torch.equal(whole.to(targets.dtype), targets):
+        raise RecipeError("data: targets must be class numbers, some are no whole numbers")
+    return whole
+
+
 def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation a channel (images) or over everything (vectors)."""
     images = inputs.ndim > 2
@@ -101,8 +127,6 @@ def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     values = inputs.double()
     mean = values.mean(dim=axes)
     std = values.var(dim=axes, correction=0).sqrt()
-    if not math.isfinite(float(mean.sum())):
-        raise RecipeError("data: training inputs hold NaN or infinity")
     # A channel that is constant carries no information; dividing by its deviation would make it infinite.
     std = torch.where(std > 0, std, torch.ones_like(std))
     shape = (-1, *(1,) * (inputs.ndim - 2)) if images else ()

@@ -22,13 +22,20 @@ FASHION_MNIST_FOLDERS = ("/usr/share/datasets/fashion-mnist", "/usr/share/datase
 _UINT8 = 8
 
 
-def read_idx(path: Path) -> NDArray[np.uint8]:
+def read_idx(path: Path, axes: int | None = None) -> NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes, compressed with gzip or not.
+
+    Parameters
+    ----------
+    path
+        The file.
+    axes
+        How many axes it must have; None takes any number.
 
     Raises
     ------
     RecipeError
-        If it cannot be read or is no such file.
+        If it cannot be read or is no such file; the message names it.
     """
     try:
         raw = path.read_bytes()
@@ -37,10 +44,12 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         raise RecipeError(f"{path}: cannot be read: {error}") from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UINT8:
         raise RecipeError(f"{path}: is not an IDX file of unsigned bytes")
-    axes, start = data[3], 4 + 4 * data[3]
+    found, start = data[3], 4 + 4 * data[3]
+    if axes is not None and found != axes:
+        raise RecipeError(f"{path}: has {found} axes, needs {axes}")
     if len(data) < start:
         raise RecipeError(f"{path}: ends within its header")
-    shape = struct.unpack(f">{axes}I", data[4:start])
+    shape = struct.unpack(f">{found}I", data[4:start])
     if len(data) - start != math.prod(shape):
         raise RecipeError(f"{path}: holds {len(data) - start} values, its header says {shape}")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
@@ -69,9 +78,18 @@ def idx_folder(path: str) -> Dataset:
     folder = Path(path).expanduser()
     if not folder.is_dir():
         raise RecipeError(f"{folder}: no such data folder")
-    images = {part: read_idx(_find(folder, f"{part}-images-idx3-ubyte"))[:, None] for part in ("train", "t10k")}
-    labels = {part: read_idx(_find(folder, f"{part}-labels-idx1-ubyte")) for part in ("train", "t10k")}
-    return Dataset.from_arrays(images["train"], labels["train"], images["t10k"], labels["t10k"])
+    train, test = (_examples(folder, part) for part in ("train", "t10k"))
+    return Dataset.from_arrays(*train, *test)
+
+
+def _examples(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read images, with an axis for their one channel, and as many labels."""
+    images = read_idx(_find(folder, f"{part}-images-idx3-ubyte"), 3)
+    path = _find(folder, f"{part}-labels-idx1-ubyte")
+    labels = read_idx(path, 1)
+    if len(labels) != len(images):
+        raise RecipeError(f"{path}: holds {len(labels)} labels for {len(images)} images")
+    return images[:, None], labels
 
 
 def fashion_mnist(path: str | None = None, folders: Sequence[str] = FASHION_MNIST_FOLDERS) -> Dataset:

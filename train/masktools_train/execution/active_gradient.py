@@ -58,7 +58,7 @@ class _ActiveGradient(torch.autograd.Function):
         for_weight = None
         if ctx.needs_input_grad[1]:
             for_weight = torch.zeros_like(weight)
-            for_weight.view(-1)[pattern.flat] = pattern.sampled(rows.t(), columns)
+            for_weight.view(-1)[pattern.flat] = pattern.sampled(rows.t().contiguous(), columns)
         for_bias = rows.sum(0) if ctx.needs_input_grad[2] else None
         return for_inputs, for_weight, for_bias, None
 
