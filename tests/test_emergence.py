@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from conftest import pack, random_masks
 from hypothesis import given
 from hypothesis import strategies as st
+from synthetic import pack, random_masks
 
 from masktools.errors import StructureError
 from masktools.structure.emergence import emergence, emergence_epoch, emergence_of

@@ -3,9 +3,9 @@ import math
 
 import numpy as np
 import pytest
-from conftest import pack, random_masks
 from hypothesis import given
 from hypothesis import strategies as st
+from synthetic import pack, random_masks
 
 from masktools.errors import RunError, SnapshotError, StructureError
 from masktools.masks import PackedMask

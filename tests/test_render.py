@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import pack, random_masks
+from synthetic import pack, random_masks
 
 from masktools.render.as_csv import as_csv
 from masktools.render.as_json import SCHEMA_VERSION, as_json, plain

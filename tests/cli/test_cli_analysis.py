@@ -3,7 +3,7 @@ import io
 import json
 
 import numpy as np
-from conftest import random_masks
+from synthetic import random_masks
 
 from masktools.cli.app import main
 from masktools.structure.comparison import compare
@@ -222,7 +222,7 @@ def test_connectivity_text(mlp_run, output):
 
 
 def test_connectivity_of_a_network_without_a_path(write_run, output):
-    from conftest import mlp_topology
+    from synthetic import mlp_topology
 
     masks = {name: np.zeros_like(mask) for name, mask in random_masks(0).items()}
     path = write_run("empty", [masks], topology=mlp_topology())

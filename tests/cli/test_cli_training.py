@@ -161,7 +161,7 @@ def test_bad_options_leave_no_folder(failure, tmp_path):
         ("[algorithms.sgd]", "algorithm 'sgd' is unknown"),
         ("epochs = 1979-05-27", "epochs: "),
         ("epochs = 1", "model.name: Field required; data.name: Field required"),
-        ("[algorithms.ltr]\nrewind = '9ep'\n[algorithm]\nname = 'ltr'", "needs more than"),
+        ("[algorithms.ltr]\nrewind = '9ep'\n[algorithm]\nname = 'ltr'", "is not before the end of training"),
     ],
 )
 def test_bad_recipe_files(text, words, failure, tmp_path):

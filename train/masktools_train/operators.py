@@ -46,7 +46,7 @@ class OperatorRecorder(TorchFunctionMode):
     nodes
         The operators so far.
     busy
-        Whether a function is running whose effect is about to be noted.
+        Whether a function is running already: what it calls in turn is part of it.
     unseen
         An operation that reached such a tensor in another way, if one did.
     """
@@ -104,7 +104,7 @@ class OperatorRecorder(TorchFunctionMode):
         kwargs = kwargs or {}
         given = _flat((args, kwargs))
         tracked = [value for value in given if self.node_of(value) is not None]
-        if not tracked:
+        if self.busy or not tracked:
             return func(*args, **kwargs)
         label = getattr(func, "__name__", str(func))
         self.check_unchanged(label, tracked)
@@ -209,9 +209,15 @@ class CompiledCodeGuard(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Iterable[type], args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         recorder = self._recorder
-        if not recorder.busy and any(recorder.node_of(value) is not None for value in _flat((args, kwargs))):
+        if recorder.busy:
+            return func(*args, **kwargs)
+        if any(recorder.node_of(value) is not None for value in _flat((args, kwargs))):
             recorder.unseen = recorder.unseen or str(func)
-        return func(*args, **kwargs)
+        recorder.busy = True
+        try:
+            return func(*args, **kwargs)
+        finally:
+            recorder.busy = False
 
 
 def _version(value: Tensor) -> int:

@@ -99,7 +99,7 @@ class Trainer:
         self._counts = self._algorithm.level_counts(self.sparsifier.size, self.sparsifier.target)
         self._rewind_step = self._algorithm.rewind_step(self.steps_per_epoch)
         if self._rewind_step >= self.total_steps:
-            raise RecipeError(f"rewinding to step {self._rewind_step} needs more than {self.total_steps} steps")
+            raise RecipeError(f"rewind to step {self._rewind_step} is not before the end of training, {self.total_steps}")
         self._rewind_state: dict[str, Tensor] | None = None
         self.level, self.epoch, self.steps = 0, 0, 0
         self.records: list[EpochRecord] = []
