@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from masktools.runs import RunWriter
 from masktools.snapshot.content import LayerContent, SnapshotContent
 from masktools.topology.graph import Topology
-from masktools_train.sparsifier import Sparsifier, prunable_weights
+from masktools_train.masked_layers import prunable_weights
+from masktools_train.sparsifier import Sparsifier
 
 __all__ = ["Recorder"]
 
@@ -36,7 +37,8 @@ class Recorder:
     topology
         The operator graph, from `masktools_train.trace.trace`; connectivity can be analysed only with it.
     weights
-        Which weight values to store: ``active``, ``dense`` or ``none``.
+        Which weight values to store: ``active`` ones, ``dense`` (all of them, those included that train behind
+        the mask) or ``none``.
     dtype
         ``float32`` or ``float16``, of the stored weights.
     """
@@ -84,21 +86,24 @@ class Recorder:
     def content(self, epoch: int, step: int = 0, **extra: int | float | str) -> SnapshotContent:
         """Return what `snapshot` writes, copied off the device."""
         weights = prunable_weights(self._model)
-        masks = self._sparsifier.masks() if self._sparsifier else {}
-        prunable = {layer.name: layer.prunable for layer in self._sparsifier.layers} if self._sparsifier else {}
-        first = epoch == 0 and self._kind == "active"
-        initial: Mapping[str, Tensor] = self._sparsifier.initial if self._sparsifier and first else {}
-        kind = "dense" if first else self._kind
-        layers = [
-            LayerContent.from_dense(
-                name,
-                _array(masks[name]) if name in masks else np.ones(tuple(weight.shape), dtype=np.bool_),
-                None if kind == "none" else _array(initial.get(name, weight)).astype(self._dtype),
-                kind,
-                prunable=prunable.get(name, True),
+        known = {layer.name: layer for layer in self._sparsifier.layers} if self._sparsifier else {}
+        kind = "dense" if epoch == 0 and self._kind == "active" else self._kind
+        layers = []
+        for name, weight in weights.items():
+            layer = known.get(name)
+            full = np.ones(tuple(weight.shape), dtype=np.bool_)
+            values: Tensor = weight
+            if self._sparsifier and layer and kind == "dense":
+                values = self._sparsifier.initial[name] if epoch == 0 else layer.dense_values
+            layers.append(
+                LayerContent.from_dense(
+                    name,
+                    _array(layer.mask).astype(np.bool_) if layer else full,
+                    None if kind == "none" else _array(values).astype(self._dtype),
+                    kind,
+                    prunable=layer.prunable if layer else True,
+                )
             )
-            for name, weight in weights.items()
-        ]
         tensors = {name: _array(value) for name, value in self._model.state_dict().items() if name not in weights}
         return SnapshotContent(
             epoch, step, tuple(layers), self._config, tensors, topology=self._topology, extra=dict(extra)

@@ -1,6 +1,5 @@
 """Keep the weights of any module sparse while any optimizer trains them."""
 
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,78 +9,16 @@ from torch.optim import Optimizer
 
 from masktools.errors import RecipeError
 from masktools_train.algorithms.base import Algorithm
-from masktools_train.budgets import global_count, layer_counts
 from masktools_train.execution.active_gradient import restrict_gradient, restrictable
-from masktools_train.seeding import generator
-from masktools_train.selection import top_k_mask
+from masktools_train.masked_layers import MaskedLayers
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
-__all__ = ["SparseLayer", "Sparsifier", "prunable_weights"]
+__all__ = ["Sparsifier"]
 
 
-def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the weights that sparse training prunes: of every linear and convolutional module, by name.
-
-    A weight that several modules share appears once, under its first name.
-    """
-    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    found: dict[str, nn.Parameter] = {}
-    for prefix, module in model.named_modules():
-        if isinstance(module, kinds) and isinstance(module.weight, nn.Parameter):
-            name = f"{prefix}.weight" if prefix else "weight"
-            if not any(module.weight is known for known in found.values()):
-                found[name] = module.weight
-    return found
-
-
-@dataclasses.dataclass(eq=False)
-class SparseLayer:
-    """One weight under a mask.
-
-    Parameters
-    ----------
-    name
-        Name of the parameter in the model.
-    parameter
-        The parameter; it always holds the *effective* weight, 0 wherever the mask is 0.
-    mask
-        0 or 1 in the parameter's dtype and on its device: fused element-wise products want one dtype.
-    known_count
-        Number of active weights where it is known without asking the device, else None.
-    prunable
-        False for a layer that stays dense by choice.
-    dense
-        All weights, where they keep training behind the mask; else None.
-    """
-
-    name: str
-    parameter: nn.Parameter
-    mask: Tensor
-    known_count: int | None
-    prunable: bool = True
-    dense: Tensor | None = None
-
-    @property
-    def size(self) -> int:
-        """Number of weights."""
-        return self.parameter.numel()
-
-    @property
-    def count(self) -> int:
-        """Number of active weights; waits for the device only where layers compete for a common count."""
-        if self.known_count is None:
-            self.known_count = int(self.mask.sum(dtype=torch.float64))
-        return self.known_count
-
-    @property
-    def dense_values(self) -> Tensor:
-        """The trained values of all weights: the dense ones where they are kept, else the parameter."""
-        return self.parameter.detach() if self.dense is None else self.dense
-
-
-class Sparsifier:
+class Sparsifier(MaskedLayers):
     """Makes training sparse by hooks on the optimizer: construct it, then train as before.
 
     >>> optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)  # doctest: +SKIP
@@ -117,10 +54,6 @@ class Sparsifier:
 
     Attributes
     ----------
-    initial
-        Copies of the weights (on the CPU) from before the first mask.
-    step
-        Number of finished steps.
     dense_gradient_steps
         Number of finished steps that needed the gradient of inactive weights.
 
@@ -144,30 +77,21 @@ class Sparsifier:
         freeze_step: int | None = None,
         masks: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.algorithm = algorithm
-        self._model = model
-        self.distribution = _distribution(algorithm, distribution)
-        self.density = density
-        self.total_steps = total_steps
-        self.seed = seed
-        self.freeze_step = freeze_step
-        self.step = 0
-        self.dense_gradient_steps = 0
-        self._handles: list[RemovableHandle] = []
         if freeze_step is not None and not algorithm.dynamic:
             raise RecipeError(f"freeze: the mask of algorithm {algorithm.name!r} does not change while it trains")
-        weights = prunable_weights(model)
-        if not weights:
-            raise RecipeError("the model has no linear or convolutional weight to prune")
-        unknown = sorted(set(dense_layers) - set(weights))
-        if unknown:
-            raise RecipeError(f"dense layer {unknown[0]!r} is no layer; layers are {', '.join(weights)}")
-        self.initial = {name: weight.detach().to("cpu", copy=True) for name, weight in weights.items()}
-        self.layers = [
-            SparseLayer(name, weight, torch.ones_like(weight), weight.numel(), name not in dense_layers)
-            for name, weight in weights.items()
-        ]
-        self.target = self._plan(dense_layers)
+        super().__init__(
+            model,
+            density=density,
+            distribution=_distribution(algorithm, distribution),
+            total_steps=total_steps,
+            seed=seed,
+            dense_layers=dense_layers,
+        )
+        self.algorithm = algorithm
+        self.freeze_step = freeze_step
+        self.dense_gradient_steps = 0
+        self._model = model
+        self._handles: list[RemovableHandle] = []
         self.attach(optimizer)
         if algorithm.trains_dense and freeze_step != 0:
             for layer in self.layers:
@@ -176,39 +100,10 @@ class Sparsifier:
             if masks is None:
                 algorithm.start(self)
             else:
-                self._start_from(masks)
-            self._apply_masks()
+                self.adopt(masks)
+            self.apply_masks()
         if freeze_step == 0:
             self._freeze()
-
-    def _plan(self, dense_layers: Collection[str]) -> int:
-        """Set the count of every layer and return how many weights are active in the end."""
-        shapes = {layer.name: tuple(layer.parameter.shape) for layer in self.layers}
-        if self.distribution == "global":
-            free = {name: shape for name, shape in shapes.items() if name not in dense_layers}
-            fixed = sum(layer.size for layer in self.layers if not layer.prunable)
-            return fixed + global_count(free, self.density)
-        counts = layer_counts(shapes, self.density, self.distribution, tuple(dense_layers))
-        for layer in self.layers:
-            layer.known_count = counts[layer.name]
-        return sum(counts.values())
-
-    def _start_from(self, masks: Mapping[str, Tensor]) -> None:
-        """Set given masks; the layers are still dense, so every active weight keeps its initial value."""
-        names = [layer.name for layer in self.layers]
-        odd = sorted(set(names) ^ set(masks))
-        if odd:
-            raise RecipeError(f"layer {odd[0]!r} is {'not in the model' if odd[0] in masks else 'without a mask'}")
-        for layer in self.layers:
-            mask = masks[layer.name]
-            if mask.shape != layer.parameter.shape or mask.dtype != torch.bool:
-                raise RecipeError(
-                    f"layer {layer.name!r}: {mask.dtype} mask {tuple(mask.shape)} does not fit "
-                    f"weight {tuple(layer.parameter.shape)}"
-                )
-            self.set_mask(layer, mask.to(layer.mask.device), int(mask.sum()))
-
-    # -- the optimizer step -------------------------------------------------------------------------------
 
     def attach(self, optimizer: Optimizer, step: int = 0) -> None:
         """Go on with another optimizer, as if `step` steps were done; the masks stay.
@@ -230,7 +125,7 @@ class Sparsifier:
             optimizer.register_step_post_hook(self._after_step),
         ]
         with torch.no_grad():
-            self._apply_masks()
+            self.apply_masks()
 
     def detach(self) -> None:
         """Remove the hooks: the weights stay sparse until something else changes them."""
@@ -254,7 +149,7 @@ class Sparsifier:
                 optimizer.zero_grad(set_to_none=True)
                 return
             if self.algorithm.trains_dense:
-                torch._foreach_copy_([p.detach() for p in self._parameters()], self._dense())
+                torch._foreach_copy_([p.detach() for p in self.parameters()], self.dense_weights())
                 return
         elif all(layer.count == layer.size for layer in self.layers):
             self.dense_gradient_steps += 1
@@ -267,107 +162,22 @@ class Sparsifier:
         del optimizer, args, kwargs
         if not self.frozen:
             if self.algorithm.trains_dense:
-                torch._foreach_copy_(self._dense(), [p.detach() for p in self._parameters()])
+                torch._foreach_copy_(self.dense_weights(), [p.detach() for p in self.parameters()])
             self.algorithm.after_step(self)
         self.step += 1
         if self.freeze_step == self.step:
             self._freeze()
-        self._apply_masks()
-
-    def _parameters(self) -> list[nn.Parameter]:
-        return [layer.parameter for layer in self.layers]
-
-    def _dense(self) -> list[Tensor]:
-        return [layer.dense for layer in self.layers if layer.dense is not None]
-
-    def _apply_masks(self) -> None:
-        torch._foreach_mul_([p.detach() for p in self._parameters()], [layer.mask for layer in self.layers])
+        self.apply_masks()
 
     def _freeze(self) -> None:
         """Fix the masks: from here on no gradient of an inactive weight is of any use."""
         for layer in self.layers:
             # What trained behind the mask is given up with its optimizer state.
             layer.dense = None
-            self._clear_state(layer, layer.mask)
+            self.clear_state(layer, layer.mask)
             for module in self._model.modules():
                 if isinstance(module, nn.Linear) and module.weight is layer.parameter and restrictable(module):
                     restrict_gradient(module, layer.mask)
-
-    def _clear_state(self, layer: SparseLayer, keep: Tensor) -> None:
-        """Set optimizer state of the parameter's shape to 0 where `keep` is 0."""
-        for value in self.optimizer.state.get(layer.parameter, {}).values():
-            if isinstance(value, Tensor) and value.shape == layer.parameter.shape:
-                value.mul_(keep)
-
-    # -- what algorithms use ------------------------------------------------------------------------------
-
-    def set_mask(self, layer: SparseLayer, mask: Tensor, count: int | None) -> None:
-        """Give a layer a new mask.
-
-        Weights that were not active before start at 0 with cleared optimizer state, unless they trained
-        behind the mask all along.
-
-        Parameters
-        ----------
-        layer
-            One of `layers`.
-        mask
-            Boolean, shape of the weight, on its device.
-        count
-            Number of true entries; None where only the device knows.
-        """
-        layer.known_count = count
-        if layer.dense is not None:
-            layer.mask.copy_(mask)
-            return
-        survivors = layer.mask * mask
-        layer.mask.copy_(mask)
-        layer.parameter.detach().mul_(survivors)
-        self._clear_state(layer, survivors)
-
-    def draw_random_masks(self) -> None:
-        """Give every layer a uniformly random mask of its count; the same on every device."""
-        for index, layer in enumerate(self.layers):
-            scores = torch.randperm(layer.size, generator=generator("cpu", self.seed, "mask", index))
-            mask = (scores < layer.count).view(layer.parameter.shape)
-            self.set_mask(layer, mask.to(layer.mask.device), layer.count)
-
-    @torch.no_grad()
-    def keep_largest_globally(self, count: int) -> None:
-        """Keep the `count` weights of largest magnitude over all layers; dense layers keep all of theirs.
-
-        Where weights do not train behind their mask, only active ones can be kept.
-        """
-        free = [layer for layer in self.layers if layer.prunable]
-        count -= sum(layer.size for layer in self.layers if not layer.prunable)
-        scores = [
-            layer.dense_values.abs()
-            if layer.dense is not None
-            else torch.where(layer.mask.bool(), layer.parameter.detach().abs(), -1.0)
-            for layer in free
-        ]
-        kept = top_k_mask(torch.cat([score.reshape(-1) for score in scores]), count)
-        parts = torch.split(kept, [layer.size for layer in free])
-        for layer, part in zip(free, parts, strict=True):
-            self.set_mask(layer, part.view(layer.parameter.shape), None)
-
-    # -- what can be asked --------------------------------------------------------------------------------
-
-    @property
-    def active(self) -> int:
-        """Number of active weights over all layers."""
-        return sum(layer.count for layer in self.layers)
-
-    @property
-    def size(self) -> int:
-        """Number of weights over all layers."""
-        return sum(layer.size for layer in self.layers)
-
-    def masks(self) -> dict[str, Tensor]:
-        """Return the masks as booleans, by name."""
-        return {layer.name: layer.mask.bool() for layer in self.layers}
-
-    # -- stopping and going on ----------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that changes, for `load_state_dict`."""

@@ -1,16 +1,14 @@
 """Record the operator graph of a model by running it once."""
 
-import contextlib
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
 from masktools.errors import StructureError
 from masktools.topology.graph import Topology
 from masktools.topology.shapes import check_shapes
+from masktools_train.evaluation import evaluating
+from masktools_train.masked_layers import prunable_weights
 from masktools_train.operators import CompiledCodeGuard, OperatorRecorder, TraceError
-from masktools_train.sparsifier import prunable_weights
 
 __all__ = ["TraceError", "trace"]
 
@@ -25,7 +23,7 @@ def trace(model: nn.Module, example: Tensor) -> Topology:
     Parameters
     ----------
     model
-        The network; its mode is restored afterwards.
+        The network; the mode of each module is restored afterwards.
     example
         A batch of at least two inputs, so that the batch axis cannot be mistaken.
 
@@ -37,7 +35,7 @@ def trace(model: nn.Module, example: Tensor) -> Topology:
     weights = prunable_weights(model)
     # Under the names that sparse training knows them by, should a module share one under another name.
     recorder = OperatorRecorder([*weights.items(), *model.named_parameters(remove_duplicate=False)], example)
-    with _evaluating(model), torch.no_grad(), recorder, CompiledCodeGuard(recorder):
+    with evaluating(model), torch.no_grad(), recorder, CompiledCodeGuard(recorder):
         result = model(example)
     if recorder.unseen is not None:
         raise TraceError(f"operation {recorder.unseen} is called by compiled code, which cannot be followed")
@@ -54,15 +52,3 @@ def trace(model: nn.Module, example: Tensor) -> Topology:
     except StructureError as error:
         raise error if isinstance(error, TraceError) else TraceError(str(error)) from error
     return topology
-
-
-@contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put all modules into evaluation mode, and each back into its own."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -15,13 +15,14 @@ from masktools_train.algorithms import REGISTRY
 from masktools_train.batches import Batches
 from masktools_train.data import load_data
 from masktools_train.evaluation import evaluate
+from masktools_train.masked_layers import prunable_weights
 from masktools_train.models import build_model
 from masktools_train.optimizers import build_optimizer
 from masktools_train.progress import EpochRecord, Observer
 from masktools_train.recipe import Recipe
 from masktools_train.schedules import learning_rate_factor
 from masktools_train.seeding import derive, seeded
-from masktools_train.sparsifier import Sparsifier, prunable_weights
+from masktools_train.sparsifier import Sparsifier
 
 __all__ = ["Start", "Trainer", "initial_model"]
 
@@ -99,7 +100,9 @@ class Trainer:
         self._counts = self._algorithm.level_counts(self.sparsifier.size, self.sparsifier.target)
         self._rewind_step = self._algorithm.rewind_step(self.steps_per_epoch)
         if self._rewind_step >= self.total_steps:
-            raise RecipeError(f"rewind to step {self._rewind_step} is not before the end of training, {self.total_steps}")
+            raise RecipeError(
+                f"rewind to step {self._rewind_step} is not before the end of training, {self.total_steps}"
+            )
         self._rewind_state: dict[str, Tensor] | None = None
         self.level, self.epoch, self.steps = 0, 0, 0
         self.records: list[EpochRecord] = []
@@ -206,14 +209,14 @@ class Trainer:
         self, each_epoch: Callable[["Trainer"], None], begun: float, sums: tuple[Tensor, Tensor, int] | None
     ) -> None:
         train_loss = train_accuracy = lr = None
+        score = evaluate(self.model, self.data)
         if sums is not None:
             train_loss, train_accuracy = float(sums[0]) / sums[2], float(sums[1]) / sums[2]
             lr = self._optimizer.param_groups[0]["lr"]
-            if not math.isfinite(train_loss):
-                raise TrainingError(
-                    f"loss is not finite in epoch {self.epoch}: training diverged at learning rate {lr:g}"
-                )
-        score = evaluate(self.model, self.data)
+        # The last step of an epoch shows in the test loss only.
+        if not math.isfinite(score.loss) or (train_loss is not None and not math.isfinite(train_loss)):
+            how = "" if lr is None else f": training diverged (base learning rate {self.recipe.optimizer.lr:g})"
+            raise TrainingError(f"loss is not finite in epoch {self.epoch}{how}")
         record = EpochRecord(
             epoch=self.epoch,
             step=self.steps,

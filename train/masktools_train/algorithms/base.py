@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pydantic
 
 if TYPE_CHECKING:
-    from masktools_train.sparsifier import Sparsifier
+    from masktools_train.masked_layers import MaskedLayers
 
 __all__ = ["Algorithm"]
 
@@ -33,7 +33,7 @@ class Algorithm(pydantic.BaseModel, ABC):
     """Whether the forward pass uses the masked weights while all weights keep training (straight-through)."""
 
     @abstractmethod
-    def start(self, sparsifier: Sparsifier) -> None:
+    def start(self, masked: MaskedLayers) -> None:
         """Set the first mask of every layer."""
 
     def reads_dense_gradient(self, step: int, total_steps: int) -> bool:
@@ -49,18 +49,18 @@ class Algorithm(pydantic.BaseModel, ABC):
         del step, total_steps
         return self.trains_dense
 
-    def replace_step(self, sparsifier: Sparsifier) -> bool:
+    def replace_step(self, masked: MaskedLayers) -> bool:
         """Change the masks instead of taking an optimizer step; return whether that was done.
 
         Called before the optimizer steps, with dense gradients in place where `reads_dense_gradient` asked
         for them.
         """
-        del sparsifier
+        del masked
         return False
 
-    def after_step(self, sparsifier: Sparsifier) -> None:
+    def after_step(self, masked: MaskedLayers) -> None:
         """Change the masks after an optimizer step."""
-        del sparsifier
+        del masked
 
     def level_counts(self, size: int, target: int) -> list[int]:
         """Return the number of active weights over all layers at each level of an iterated method.

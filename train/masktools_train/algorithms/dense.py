@@ -8,7 +8,7 @@ from masktools.errors import RecipeError
 from masktools_train.algorithms.base import Algorithm
 
 if TYPE_CHECKING:
-    from masktools_train.sparsifier import Sparsifier
+    from masktools_train.masked_layers import MaskedLayers
 
 __all__ = ["Dense"]
 
@@ -20,7 +20,7 @@ class Dense(Algorithm):
     summary = "no mask, the control"
     distributions = ("uniform",)
 
-    def start(self, sparsifier: Sparsifier) -> None:
+    def start(self, masked: MaskedLayers) -> None:
         """Keep every mask full.
 
         Raises
@@ -28,5 +28,5 @@ class Dense(Algorithm):
         RecipeError
             If a density below 1 was asked for.
         """
-        if sparsifier.density != 1:
-            raise RecipeError(f"algorithm 'dense' has density 1, not {sparsifier.density}")
+        if masked.density != 1:
+            raise RecipeError(f"algorithm 'dense' has density 1, not {masked.density}")

@@ -10,7 +10,7 @@ from masktools_train.algorithms.base import Algorithm
 from masktools_train.selection import top_k_mask
 
 if TYPE_CHECKING:
-    from masktools_train.sparsifier import Sparsifier
+    from masktools_train.masked_layers import MaskedLayers
 
 __all__ = ["DNW"]
 
@@ -31,19 +31,19 @@ class DNW(Algorithm):
     dynamic = True
     trains_dense = True
 
-    def start(self, sparsifier: Sparsifier) -> None:
+    def start(self, masked: MaskedLayers) -> None:
         """Select among the initial weights."""
-        self._select(sparsifier)
+        self._select(masked)
 
-    def after_step(self, sparsifier: Sparsifier) -> None:
+    def after_step(self, masked: MaskedLayers) -> None:
         """Select again among the weights as the optimizer left them."""
-        self._select(sparsifier)
+        self._select(masked)
 
     @torch.no_grad()
-    def _select(self, sparsifier: Sparsifier) -> None:
-        if sparsifier.distribution == "global":
-            sparsifier.keep_largest_globally(sparsifier.target)
+    def _select(self, masked: MaskedLayers) -> None:
+        if masked.distribution == "global":
+            masked.keep_largest_globally(masked.target)
             return
-        for layer in sparsifier.layers:
+        for layer in masked.layers:
             if layer.count < layer.size:
-                sparsifier.set_mask(layer, top_k_mask(layer.dense_values.abs(), layer.count), layer.count)
+                masked.set_mask(layer, top_k_mask(layer.dense_values.abs(), layer.count), layer.count)

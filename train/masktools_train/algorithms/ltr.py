@@ -11,7 +11,7 @@ import pydantic
 from masktools_train.algorithms.base import Algorithm
 
 if TYPE_CHECKING:
-    from masktools_train.sparsifier import Sparsifier
+    from masktools_train.masked_layers import MaskedLayers
 
 __all__ = ["LTR"]
 
@@ -36,7 +36,7 @@ class LTR(Algorithm):
     rewind: str = pydantic.Field("1ep", pattern=r"^\d+(ep|it)$")
     """Where to rewind to: ``2ep`` (epochs) or ``500it`` (iterations)."""
 
-    def start(self, sparsifier: Sparsifier) -> None:
+    def start(self, masked: MaskedLayers) -> None:
         """Begin dense."""
 
     def rewind_step(self, steps_per_epoch: int) -> int:

@@ -14,7 +14,7 @@ from masktools_train.selection import top_k_mask
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from masktools_train.sparsifier import Sparsifier
+    from masktools_train.masked_layers import MaskedLayers
 
 __all__ = ["RigL"]
 
@@ -41,9 +41,9 @@ class RigL(Algorithm):
     delta_t: int = pydantic.Field(100, ge=1)
     t_end: float = pydantic.Field(0.75, gt=0, le=1)
 
-    def start(self, sparsifier: Sparsifier) -> None:
+    def start(self, masked: MaskedLayers) -> None:
         """Draw the first masks at random."""
-        sparsifier.draw_random_masks()
+        masked.draw_random_masks()
 
     def reads_dense_gradient(self, step: int, total_steps: int) -> bool:
         """Return whether the masks are updated at this step: every `delta_t`, before `t_end` of training."""
@@ -54,16 +54,16 @@ class RigL(Algorithm):
         return int(active * self.alpha / 2 * (1 + math.cos(math.pi * step / (self.t_end * total_steps))))
 
     @torch.no_grad()
-    def replace_step(self, sparsifier: Sparsifier) -> bool:
+    def replace_step(self, masked: MaskedLayers) -> bool:
         """Exchange weights in every layer that is not dense."""
-        step, total = sparsifier.step + 1, sparsifier.total_steps
+        step, total = masked.step + 1, masked.total_steps
         if not self.reads_dense_gradient(step, total):
             return False
-        for layer in sparsifier.layers:
+        for layer in masked.layers:
             if layer.count < layer.size and layer.parameter.grad is not None:
                 k = self.exchanged(layer.count, step, total)
                 mask = exchange(layer.mask, layer.parameter, layer.parameter.grad, layer.count, k)
-                sparsifier.set_mask(layer, mask, layer.count)
+                masked.set_mask(layer, mask, layer.count)
         return True
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from masktools_train.algorithms.base import Algorithm
 
 if TYPE_CHECKING:
-    from masktools_train.sparsifier import Sparsifier
+    from masktools_train.masked_layers import MaskedLayers
 
 __all__ = ["Static"]
 
@@ -19,6 +19,6 @@ class Static(Algorithm):
     summary = "fixed random mask"
     distributions = ("erk", "uniform")
 
-    def start(self, sparsifier: Sparsifier) -> None:
+    def start(self, masked: MaskedLayers) -> None:
         """Draw the masks."""
-        sparsifier.draw_random_masks()
+        masked.draw_random_masks()
