@@ -28,13 +28,15 @@ class PackedMask:
     Raises
     ------
     StructureError
-        If the number of bytes does not fit the shape, or a padding bit is set.
+        If the number of bytes does not fit the shape, an extent is negative, or a padding bit is set.
     """
 
     bits: NDArray[np.uint8]
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        if any(extent < 0 for extent in self.shape):
+            raise StructureError(f"packed mask of shape {self.shape} has a negative extent")
         expected = (math.prod(self.shape) + 7) // 8
         if self.bits.dtype != np.uint8 or self.bits.shape != (expected,):
             raise StructureError(
@@ -59,7 +61,7 @@ class PackedMask:
 
     def to_bool(self) -> NDArray[np.bool_]:
         """Return the mask as a boolean array of its layer's shape."""
-        return np.unpackbits(self.bits, count=self.size).reshape(self.shape).astype(np.bool_)
+        return np.unpackbits(self.bits, count=self.size).reshape(self.shape).view(np.bool_)
 
     @property
     def size(self) -> int:

@@ -1,27 +1,28 @@
 """Run directories: a lazy sequence of snapshots, with what is known about how they came to be."""
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from masktools.atomic import write_text
 from masktools.errors import RunError
+from masktools.run_files import (
+    METRICS,
+    RUN_JSON,
+    RUN_VERSION,
+    STATE,
+    epochs_in,
+    is_run_file,
+    read_identity,
+    read_metrics,
+    snapshot_name,
+    write_identity,
+    write_metrics,
+)
 from masktools.snapshot.content import SnapshotContent
 from masktools.snapshot.read import Snapshot
 from masktools.snapshot.write import write_snapshot
 
-__all__ = ["METRICS", "RUN_JSON", "RUN_VERSION", "Run", "RunWriter", "open_run"]
-
-RUN_JSON = "run.json"
-METRICS = "metrics.jsonl"
-RUN_VERSION = "1.0"
-_SNAPSHOT = re.compile(r"epoch-(\d{4,9})\.h5")
-
-
-def _snapshot_name(epoch: int) -> str:
-    return f"epoch-{epoch:04d}.h5"
+__all__ = ["METRICS", "RUN_JSON", "RUN_VERSION", "STATE", "Run", "RunWriter", "open_run"]
 
 
 class Run(Sequence[Snapshot]):
@@ -37,23 +38,28 @@ class Run(Sequence[Snapshot]):
     Raises
     ------
     RunError
-        If the path does not exist or holds no snapshot.
+        If the path does not exist, cannot be looked into, or holds no snapshot.
+    SnapshotError
+        If the path is a single file that is no snapshot.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if self.path.is_dir():
-            found = {int(m[1]): p for p in self.path.iterdir() if (m := _SNAPSHOT.fullmatch(p.name))}
-            if not found:
-                raise RunError(f"{self.path}: no snapshots (epoch-NNNN.h5) in this directory")
-            self._snapshots = {epoch: Snapshot(found[epoch]) for epoch in sorted(found)}
-            self._directory: Path | None = self.path
-        elif self.path.is_file():
-            snapshot = Snapshot(self.path)
-            self._snapshots = {snapshot.epoch: snapshot}
-            self._directory = None
-        else:
-            raise RunError(f"{self.path}: no such run directory or snapshot file")
+        self._directory: Path | None = None
+        try:
+            if self.path.is_dir():
+                self._directory = self.path
+                epochs = epochs_in(self.path)
+                self._snapshots = {epoch: Snapshot(self.path / snapshot_name(epoch), epoch) for epoch in epochs}
+            elif self.path.is_file():
+                snapshot = Snapshot(self.path)
+                self._snapshots = {snapshot.epoch: snapshot}
+            else:
+                raise RunError(f"{self.path}: no such run directory or snapshot file")
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be opened: {error}") from error
+        if not self._snapshots:
+            raise RunError(f"{self.path}: no snapshots (epoch-NNNN.h5) in this directory")
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {len(self)} snapshots)"
@@ -109,24 +115,15 @@ class Run(Sequence[Snapshot]):
         Raises
         ------
         RunError
-            If the file is there but cannot be read.
+            If the file is there but cannot be read, or is too new.
         """
-        path = self._directory / RUN_JSON if self._directory else None
-        if path is None or not path.is_file():
-            return {}
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{path}: not readable: {error}") from error
-        if not isinstance(value, dict):
-            raise RunError(f"{path}: is not a JSON object")
-        return value
+        return read_identity(self._directory / RUN_JSON) if self._directory else {}
 
     @property
     def config(self) -> dict[str, Any]:
         """The configuration: of ``run.json``, else of the last snapshot."""
-        config = self.info.get("config")
-        return dict(config) if isinstance(config, Mapping) else self.final.config
+        info = self.info
+        return dict(info["config"]) if "config" in info else self.final.config
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -135,23 +132,9 @@ class Run(Sequence[Snapshot]):
         Raises
         ------
         RunError
-            If another line is not a JSON object.
+            If the file cannot be read, or another line is not a JSON object.
         """
-        path = self._directory / METRICS if self._directory else None
-        if path is None or not path.is_file():
-            return []
-        records: list[dict[str, Any]] = []
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-        for number, line in enumerate(lines, start=1):
-            try:
-                value = json.loads(line) if line.strip() else None
-            except ValueError as error:
-                if number == len(lines):
-                    break
-                raise RunError(f"{path}: line {number} is not JSON: {error}") from error
-            if isinstance(value, dict):
-                records.append(value)
-        return records
+        return read_metrics(self._directory / METRICS) if self._directory else []
 
 
 def open_run(path: str | Path) -> Run:
@@ -178,35 +161,81 @@ class RunWriter:
     Parameters
     ----------
     path
-        The directory; made when missing.
+        The directory; made when something is first written.
+
+    Raises
+    ------
+    RunError
+        If the directory or a file in it cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        nearest = next((place for place in (self.path, *self.path.parents) if place.exists()), None)
+        if nearest is not None and not nearest.is_dir():
+            raise RunError(f"{self.path}: cannot be made: {nearest} is a file")
+
+    def make(self) -> Path:
+        """Make the directory where it is missing, and return it.
+
+        Raises
+        ------
+        RunError
+            If it cannot be made.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"{self.path}: cannot be made: {error}") from error
+        return self.path
 
     @property
     def occupied(self) -> bool:
         """Whether the directory holds a run already."""
-        return (self.path / RUN_JSON).exists() or any(_SNAPSHOT.fullmatch(p.name) for p in self.path.iterdir())
+        return self.path.is_dir() and ((self.path / RUN_JSON).exists() or bool(epochs_in(self.path)))
+
+    def clear(self) -> None:
+        """Delete the run that is there: its snapshots, metrics, identity and state; other files stay."""
+        if not self.path.is_dir():
+            return
+        try:
+            for path in self.path.iterdir():
+                if is_run_file(path.name) and not path.is_dir():
+                    path.unlink()
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be cleared: {error}") from error
 
     def describe(self, info: Mapping[str, Any]) -> None:
-        """Write ``run.json``."""
-        record = {"format": "masktools-run", "version": RUN_VERSION, **info}
-        write_text(self.path / RUN_JSON, json.dumps(record, indent=2) + "\n")
+        """Write ``run.json``: what is known about the run, under ``config`` its configuration.
+
+        Raises
+        ------
+        RunError
+            If `info` is no JSON or the file cannot be written.
+        """
+        write_identity(self.make() / RUN_JSON, info)
 
     def snapshot(self, content: SnapshotContent) -> Path:
-        """Write the snapshot of one epoch and return its path."""
-        path = self.path / _snapshot_name(content.epoch)
+        """Write the snapshot of one epoch and return its path.
+
+        Raises
+        ------
+        SnapshotError
+            If the file cannot be written.
+        """
+        path = self.make() / snapshot_name(content.epoch)
         write_snapshot(path, content)
         return path
 
     def metrics(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Replace ``metrics.jsonl`` by one line a record."""
-        write_text(self.path / METRICS, "".join(json.dumps(record) + "\n" for record in records))
+        """Replace ``metrics.jsonl`` by one line a record; a number that is not finite becomes null.
+
+        Raises
+        ------
+        RunError
+            If a record is no JSON or the file cannot be written.
+        """
+        write_metrics(self.make() / METRICS, records)
 
 
 def _spans(numbers: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from masktools.errors import SnapshotError
 from masktools.masks import PackedMask
+from masktools.snapshot import layout
 from masktools.topology.graph import Topology
 
 __all__ = ["AXES", "LayerContent", "SnapshotContent"]
@@ -37,6 +38,11 @@ class LayerContent:
         Meaning of the axes; filled in from their number when empty.
     prunable
         False for a layer that is kept dense by choice.
+
+    Raises
+    ------
+    SnapshotError
+        If the values do not fit the mask, or a name or text cannot be stored.
     """
 
     name: str
@@ -47,16 +53,22 @@ class LayerContent:
     prunable: bool = True
 
     def __post_init__(self) -> None:
-        shapes = {"active": (self.mask.active,), "dense": self.mask.shape, "none": None}
+        shapes = dict(zip(layout.KINDS, ((self.mask.active,), self.mask.shape, None), strict=True))
         if self.kind not in shapes:
             raise SnapshotError(f"layer {self.name}: weights are active, dense or none, not {self.kind!r}")
         found = None if self.values is None else self.values.shape
         if found != shapes[self.kind]:
             raise SnapshotError(f"layer {self.name}: {self.kind} weights need shape {shapes[self.kind]}, got {found}")
-        if self.values is not None and self.values.dtype.kind != "f":
-            raise SnapshotError(f"layer {self.name}: weights are floating-point, not {self.values.dtype}")
+        if self.values is not None and _element(self.values) not in layout.FLOATS:
+            raise SnapshotError(
+                f"layer {self.name}: weights are stored as float16, float32 or float64, not {self.values.dtype}"
+            )
+        if self.mask.size > layout.MAX_WEIGHTS:
+            raise SnapshotError(f"layer {self.name}: {self.mask.size} weights are more than a snapshot holds")
         if not self.axes:
             object.__setattr__(self, "axes", AXES.get(len(self.mask.shape), ""))
+        if not layout.axes_fit(self.axes, len(self.mask.shape)):
+            raise SnapshotError(f"layer {self.name}: axes {self.axes!r} do not fit the shape {self.mask.shape}")
 
     @classmethod
     def from_dense(
@@ -97,6 +109,11 @@ class SnapshotContent:
         The operator graph, where it is known.
     extra
         Further numbers and texts about this moment, for example ``{"level": 3}``.
+
+    Raises
+    ------
+    SnapshotError
+        If a name is used twice or cannot be stored, or a number or tensor does not fit the format.
     """
 
     epoch: int
@@ -108,12 +125,20 @@ class SnapshotContent:
     extra: Mapping[str, int | float | str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        names = [layer.name for layer in self.layers]
+        for key in ("epoch", "step"):
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+                raise SnapshotError(f"{key} {value!r} is not a number of at least 0")
+            object.__setattr__(self, key, int(value))
+        names = [*(layer.name for layer in self.layers), *self.tensors]
         if len(set(names)) != len(names):
-            raise SnapshotError(f"two layers have the same name: {sorted(n for n in names if names.count(n) > 1)[0]}")
-        for name in (*names, *self.tensors):
-            if not name or "/" in name or name in (".", "..") or "\0" in name:
+            raise SnapshotError(f"two parameters have the same name: {min(n for n in names if names.count(n) > 1)}")
+        for name in names:
+            if not layout.named(name):
                 raise SnapshotError(f"{name!r} cannot name a parameter in a snapshot")
+        for name, tensor in self.tensors.items():
+            if _element(tensor) not in layout.ELEMENTS:
+                raise SnapshotError(f"{name}: {tensor.dtype} cannot be stored in a snapshot")
 
     @property
     def active(self) -> int:
@@ -124,3 +149,7 @@ class SnapshotContent:
     def size(self) -> int:
         """Number of weights over all layers."""
         return sum(math.prod(layer.mask.shape) for layer in self.layers)
+
+
+def _element(values: NDArray[Any]) -> str:
+    return values.dtype.newbyteorder("<").str

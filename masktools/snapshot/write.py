@@ -1,6 +1,7 @@
 """Write a snapshot file."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from masktools.atomic import replacing
 from masktools.errors import SnapshotError
-from masktools.snapshot import layout
+from masktools.snapshot import attributes, checks, chunks, layout
 from masktools.snapshot.content import SnapshotContent
 
 __all__ = ["write_snapshot"]
@@ -26,34 +27,37 @@ class _Writer:
         self._file = file
         self._objects: list[tuple[str, str, tuple[int, ...], dict[str, object]]] = []
 
-    def add(
-        self, group: str, name: str, values: NDArray[Any], shuffle: bool, **attributes: str | int | list[int]
-    ) -> None:
-        path = f"{group}/{name}" if name else group
-        filters: dict[str, Any] = {}
-        if values.nbytes >= _COMPRESSED_FROM:
-            filters = {"compression": "gzip", "compression_opts": 1, "shuffle": shuffle, "chunks": _chunks(values)}
-        little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
-        recorded: dict[str, object] = {**attributes, layout.DIGEST: layout.array_digest(little)}
-        dataset = self._file.create_dataset(path, data=little, track_times=False, **filters)
-        for key, value in recorded.items():
-            dataset.attrs[key] = value
-        self._objects.append((path, dataset.dtype.str, values.shape, recorded))
+    def add(self, path: str, values: NDArray[Any], **described: str | int | tuple[int, ...]) -> None:
+        stored = layout.little(values)
+        if stored.nbytes >= _COMPRESSED_FROM:
+            dataset = self._file.create_dataset(
+                path,
+                shape=stored.shape,
+                dtype=stored.dtype,
+                chunks=chunks.chunk_shape(stored.shape, stored.dtype.itemsize),
+                compression="gzip",
+                compression_opts=1,
+                shuffle=stored.dtype.itemsize > 1,  # shuffling single bytes does nothing
+                track_times=False,
+            )
+            chunks.write_chunks(dataset, stored)
+        else:
+            dataset = self._file.create_dataset(path, data=stored, track_times=False)
+        described[layout.DIGEST] = layout.array_digest(stored)
+        for key, value in described.items():
+            attributes.put(dataset, key, value)
+        self._objects.append((path, stored.dtype.str, stored.shape, dict(described)))
 
-    def finish(self, root: dict[str, object]) -> None:
+    def finish(self, root: Mapping[str, str | int]) -> None:
         for key, value in root.items():
-            self._file.attrs[key] = value
-        self._file.attrs[layout.CONTENT_DIGEST] = layout.content_digest(root, self._objects)
-
-
-def _chunks(values: NDArray[Any]) -> tuple[int, ...]:
-    """Return chunks of at most a MiB along the first axis: one small layer, one chunk."""
-    row = max(1, values.nbytes // max(1, values.shape[0]))
-    return (max(1, min(values.shape[0], 2**20 // row)), *values.shape[1:])
+            attributes.put(self._file, key, value)
+        attributes.put(self._file, layout.CONTENT_DIGEST, layout.content_digest(root, self._objects))
 
 
 def write_snapshot(path: str | Path, content: SnapshotContent) -> None:
     """Write `content` to `path`: the file appears whole or not at all.
+
+    Equal contents give equal bytes.
 
     Parameters
     ----------
@@ -65,46 +69,50 @@ def write_snapshot(path: str | Path, content: SnapshotContent) -> None:
     Raises
     ------
     SnapshotError
-        If the file cannot be written, or the configuration does not fit.
+        If the file cannot be written, or the configuration is no JSON or does not fit.
     """
     path = Path(path)
-    root: dict[str, object] = {
+    root: dict[str, str | int] = {
         "encoding-type": layout.ENCODING_TYPE,
         "encoding-version": layout.ENCODING_VERSION,
         "epoch": content.epoch,
         "step": content.step,
-        "config": json.dumps(content.config, sort_keys=True),
-        "layers": json.dumps([layer.name for layer in content.layers]),
-        "extra": json.dumps(dict(content.extra), sort_keys=True),
+        "config": _json(path, "config", content.config),
+        "extra": _json(path, "extra", content.extra),
     }
-    for key, value in root.items():
-        if isinstance(value, str) and len(value.encode()) > layout.MAX_ATTRIBUTE:
-            raise SnapshotError(f"{path}: {key} takes {len(value)} bytes, at most {layout.MAX_ATTRIBUTE} fit")
     try:
-        with replacing(path) as temporary, h5py.File(temporary, "w", libver=("v108", "v108")) as file:
+        with replacing(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
             writer = _Writer(file)
             for group in (layout.MASKS, layout.WEIGHTS, layout.TENSORS):
                 file.create_group(group)
-            for layer in content.layers:
+            for position, layer in enumerate(content.layers):
                 writer.add(
-                    layout.MASKS,
-                    layer.name,
+                    f"{layout.MASKS}/{layer.name}",
                     layer.mask.bits,
-                    shuffle=False,
-                    shape=list(layer.mask.shape),
-                    bitorder="big",
+                    position=position,
+                    shape=tuple(layer.mask.shape),
                     axes=layer.axes,
-                    prunable=int(layer.prunable),
+                    bitorder=layout.BIT_ORDER,
                     active=layer.mask.active,
+                    prunable=int(layer.prunable),
                     weights=layer.kind,
                 )
                 if layer.values is not None:
-                    writer.add(layout.WEIGHTS, layer.name, layer.values, shuffle=True)
-            for name, tensor in content.tensors.items():
-                writer.add(layout.TENSORS, name, tensor, shuffle=tensor.dtype.itemsize > 1)
+                    writer.add(f"{layout.WEIGHTS}/{layer.name}", layer.values)
+            for name, tensor in sorted(content.tensors.items()):
+                writer.add(f"{layout.TENSORS}/{name}", tensor)
             if content.topology is not None:
-                text = np.frombuffer(content.topology.to_json().encode(), dtype=np.uint8)
-                writer.add(layout.TOPOLOGY, "", text, shuffle=False)
+                writer.add(layout.TOPOLOGY, np.frombuffer(content.topology.to_json().encode(), dtype=np.uint8))
             writer.finish(root)
-    except OSError as error:
-        raise SnapshotError(f"{path}: cannot be written: {error}") from error
+    except (OSError, RuntimeError) as error:  # h5py tells of a full disk with either
+        raise SnapshotError(f"{path}: cannot be written: {checks.reason(error)}") from error
+
+
+def _json(path: Path, key: str, value: Mapping[str, Any]) -> str:
+    try:
+        text = json.dumps(dict(value), sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SnapshotError(f"{path}: {key} cannot be written as JSON: {error}") from error
+    if len(text) > layout.MAX_ATTRIBUTE:  # ASCII: a character is a byte
+        raise SnapshotError(f"{path}: {key} takes {len(text)} bytes as JSON, at most {layout.MAX_ATTRIBUTE} fit")
+    return text
