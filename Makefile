@@ -1,0 +1,35 @@
+# Every target sets up what it needs: a virtual environment in .venv, installed once, and again
+# when the dependencies change. `make PYTHON=python3.12 test` takes another interpreter.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
+
+.PHONY: help demo test check
+
+help:
+	@echo "make demo   train small networks on the packaged digits and look at their structure"
+	@echo "make test   run all tests"
+	@echo "make check  lint, check the format, the types and the layers"
+
+demo: $(INSTALLED)
+	$(BIN)/python analyses/demo.py
+
+# Two workers, a thread each: a thread pool in each of them would only fight for the cores.
+test: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "masktools needs Python 3.11 or later, $(PYTHON) is not: try make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(TORCH) -e '.[dev]'
+	@touch $@
