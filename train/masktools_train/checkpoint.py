@@ -1,6 +1,5 @@
 """``state.pt``: everything that training needs to go on after a stop."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,9 @@ from masktools.errors import RunError
 from masktools.runs import STATE
 
 __all__ = ["load_state", "save_state"]
+
+_PARTS = frozenset({"level", "epoch", "steps", "records", "model", "optimizer", "sparsifier", "rewind"})
+"""What training saves at least."""
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
@@ -28,15 +30,16 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     Raises
     ------
     RunError
-        If the file cannot be read.
+        If the file cannot be read, or lacks a part.
     """
     path = folder / STATE
     if not path.is_file():
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise RunError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(state, dict):
-        raise RunError(f"{path}: is no training state")
-    return state
+    except Exception as error:  # whatever the unpickler makes of damaged bytes
+        raise RunError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
+    missing = sorted(_PARTS - set(state)) if isinstance(state, dict) else sorted(_PARTS)
+    if missing:
+        raise RunError(f"{path}: is no training state: {missing[0]!r} is missing")
+    return dict(state)

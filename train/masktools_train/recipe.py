@@ -5,7 +5,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -27,7 +27,10 @@ __all__ = [
 
 
 class _Frozen(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+_Decay = Annotated[float, pydantic.Field(ge=0, lt=1)]
 
 
 class ModelSpec(_Frozen):
@@ -54,7 +57,7 @@ class OptimizerSpec(_Frozen):
     momentum: float = pydantic.Field(0.9, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = pydantic.Field(0.0, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[_Decay, _Decay] = (0.9, 0.999)
     eps: float = pydantic.Field(1e-8, gt=0)
 
     @pydantic.model_validator(mode="after")
@@ -204,8 +207,8 @@ def resolve_recipe(raw: Mapping[str, Any], overrides: Mapping[str, Any] | None =
     if name not in REGISTRY or odd:
         raise RecipeError(f"algorithm {(odd or [name])[0]!r} is unknown; choose from {', '.join(REGISTRY)}")
     algorithm = REGISTRY[name]
-    if name == "dense":
-        spec["density"] = 1.0
+    if name == "dense" and (spec.get("name") != "dense" or "density" not in spec):
+        spec["density"] = 1.0  # a density that was meant for another algorithm
     options = {**_table(by_algorithm, name, "algorithms."), **_table(spec, "options", "algorithm.")}
     for key in ("density", "distribution", "dense_layers", "freeze_epoch"):
         if key in options:

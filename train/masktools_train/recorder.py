@@ -104,7 +104,10 @@ class Recorder:
                     prunable=layer.prunable if layer else True,
                 )
             )
-        tensors = {name: _array(value) for name, value in self._model.state_dict().items() if name not in weights}
+        # By identity, because a weight that layers share has several names and is stored under the first.
+        pruned = {id(weight) for weight in weights.values()}
+        state = self._model.state_dict(keep_vars=True)
+        tensors = {name: _array(value) for name, value in state.items() if id(value) not in pruned}
         return SnapshotContent(
             epoch, step, tuple(layers), self._config, tensors, topology=self._topology, extra=dict(extra)
         )

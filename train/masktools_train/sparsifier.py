@@ -92,10 +92,8 @@ class Sparsifier(MaskedLayers):
         self.dense_gradient_steps = 0
         self._model = model
         self._handles: list[RemovableHandle] = []
+        self._restricted: list[nn.Linear] = []
         self.attach(optimizer)
-        if algorithm.trains_dense and freeze_step != 0:
-            for layer in self.layers:
-                layer.dense = layer.parameter.detach().clone()
         with torch.no_grad():
             if masks is None:
                 algorithm.start(self)
@@ -120,6 +118,11 @@ class Sparsifier(MaskedLayers):
             raise RecipeError(f"the optimizer does not train {missing[0]!r}")
         self.optimizer = optimizer
         self.step = step
+        if not self.frozen:
+            self._thaw()
+            if self.algorithm.trains_dense:
+                for layer in self.layers:
+                    layer.dense = layer.parameter.detach().clone() if layer.dense is None else layer.dense
         self._handles = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
@@ -178,6 +181,12 @@ class Sparsifier(MaskedLayers):
             for module in self._model.modules():
                 if isinstance(module, nn.Linear) and module.weight is layer.parameter and restrictable(module):
                     restrict_gradient(module, layer.mask)
+                    self._restricted.append(module)
+
+    def _thaw(self) -> None:
+        """Let frozen layers compute all gradients again."""
+        while self._restricted:
+            del self._restricted.pop().forward
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that changes, for `load_state_dict`."""
@@ -191,6 +200,7 @@ class Sparsifier(MaskedLayers):
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what `state_dict` returned, for the same model and options."""
+        self._thaw()
         self.step = state["step"]
         self.dense_gradient_steps = state["dense_gradient_steps"]
         for layer in self.layers:

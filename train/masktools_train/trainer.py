@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from masktools.errors import RecipeError, TrainingError
+from masktools.topology.graph import Topology
 from masktools_train.algorithms import REGISTRY
 from masktools_train.batches import Batches
 from masktools_train.data import load_data
@@ -23,6 +24,7 @@ from masktools_train.recipe import Recipe
 from masktools_train.schedules import learning_rate_factor
 from masktools_train.seeding import derive, seeded
 from masktools_train.sparsifier import Sparsifier
+from masktools_train.trace import TraceError, trace
 
 __all__ = ["Start", "Trainer", "initial_model"]
 
@@ -65,6 +67,11 @@ class Trainer:
     start
         Where to start, for re-evaluations.
 
+    Attributes
+    ----------
+    topology
+        The operator graph, or None if the model cannot be traced.
+
     Raises
     ------
     RecipeError
@@ -82,6 +89,7 @@ class Trainer:
         if start.state is not None:
             load_into(self.model, start.state)
         self.model.to(device)
+        self.topology = self._trace()
         self._optimizer = build_optimizer(recipe.optimizer, self.model)
         spec = recipe.algorithm
         self._algorithm = REGISTRY[spec.name].model_validate(spec.options)
@@ -106,6 +114,15 @@ class Trainer:
         self._rewind_state: dict[str, Tensor] | None = None
         self.level, self.epoch, self.steps = 0, 0, 0
         self.records: list[EpochRecord] = []
+
+    def _trace(self) -> Topology | None:
+        """Record the operator graph; a model that cannot be traced is trained all the same, and said so."""
+        example = self.data.normalized(self.data.test_inputs[:1].expand(2, *self.data.input_shape))
+        try:
+            return trace(self.model, example)
+        except TraceError as error:
+            self._observer.warned(f"operator graph not recorded, connectivity will not be known: {error}")
+            return None
 
     # -- levels and epochs --------------------------------------------------------------------------------
 
@@ -262,21 +279,25 @@ class Trainer:
 
 
 def load_into(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load parameters and buffers, all of them and no others.
+    """Load parameters and buffers, all of them and no others; of several names of one tensor one is enough.
 
     Raises
     ------
     RecipeError
         If a name is missing or unknown, or a shape differs; the message names the first.
     """
-    own = model.state_dict()
-    odd = sorted(set(own) ^ set(state))
-    if odd:
-        raise RecipeError(f"{odd[0]!r} is {'not in the model' if odd[0] in state else 'missing in the given weights'}")
+    own = model.state_dict(keep_vars=True)
+    unknown = sorted(set(state) - set(own))
+    if unknown:
+        raise RecipeError(f"{unknown[0]!r} is not in the model")
+    given = {id(own[name]) for name in state}
+    missing = [name for name, value in own.items() if id(value) not in given]
+    if missing:
+        raise RecipeError(f"{missing[0]!r} is missing in the given weights")
     for name, value in state.items():
         if own[name].shape != value.shape:
             raise RecipeError(f"{name!r} has shape {tuple(value.shape)}, the model needs {tuple(own[name].shape)}")
-    model.load_state_dict(dict(state))
+    model.load_state_dict(dict(state), strict=False)
 
 
 def _named_layers(model: nn.Module, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,21 +2,22 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from masktools.errors import RunError
-from masktools.runs import METRICS, STATE, Run, RunWriter
+from masktools.run_files import METRICS, RUN_JSON, STATE, read_identity, read_metrics
+from masktools.runs import RunWriter
 from masktools.structure.configuration import flatten
-from masktools.topology.graph import Topology
 from masktools_train.checkpoint import load_state, save_state
 from masktools_train.devices import describe_device, pick_device
 from masktools_train.identity import describe_run
 from masktools_train.progress import EpochRecord, Observer, SilentObserver
 from masktools_train.recipe import Recipe
 from masktools_train.recorder import Recorder
-from masktools_train.trace import TraceError, trace
 from masktools_train.trainer import Start, Trainer
 
 __all__ = ["TrainResult", "plan", "run_name", "train"]
@@ -148,62 +149,66 @@ def train(
     """
     target = pick_device(device)
     observer = observer or SilentObserver()
-    writer = None if out is None else RunWriter(out)
+    if out is None:
+        trainer = Trainer(recipe, target, observer, start)
+        trainer.run(lambda _: None)
+        return _result(None, recipe, target, trainer.records)
+    writer = RunWriter(out)
     state = None
-    if writer is not None and writer.occupied:
+    if writer.occupied:
         if not resume:
             raise RunError(f"{writer.path}: holds a run already; resume it, overwrite it, or choose another directory")
         _check_same_recipe(writer.path, recipe)
         state = load_state(writer.path)
+        # Metrics are written after the state, and the state is removed last: without one, the run is finished.
         if state is None and (writer.path / METRICS).is_file():
-            records = tuple(EpochRecord(**record) for record in Run(writer.path).metrics)
-            return TrainResult(writer.path, recipe.to_dict(), describe_device(target), records)
+            records = [EpochRecord(**record) for record in read_metrics(writer.path / METRICS)]
+            return _result(writer.path, recipe, target, records)
     trainer = Trainer(recipe, target, observer, start)
-    if state is not None:
-        trainer.load_state_dict(state)
-    if writer is None:
-        trainer.run(lambda _: None)
-        return TrainResult(None, recipe.to_dict(), describe_device(target), tuple(trainer.records))
-
     if state is None:
         writer.describe(describe_run(recipe, target))
+    else:
+        trainer.load_state_dict(state)
+    _record(trainer, writer)
+    return _result(writer.path, recipe, target, trainer.records)
+
+
+def _record(trainer: Trainer, writer: RunWriter) -> None:
+    """Train to the end, and write snapshot, state and metrics of every epoch, in this order."""
+    recipe = trainer.recipe
     recorder = Recorder(
         writer.path,
         trainer.model,
         trainer.sparsifier,
         config=recipe.to_dict(),
-        topology=_topology(trainer, observer),
+        topology=trainer.topology,
         weights=recipe.snapshot.weights,
         dtype=recipe.snapshot.dtype,
     )
 
+    def write_metrics() -> None:
+        writer.metrics([record.to_dict() for record in trainer.records])
+
     def each_epoch(now: Trainer) -> None:
         recorder.snapshot(now.epoch, now.steps, level=now.level, level_step=now.sparsifier.step)
-        writer.metrics([record.to_dict() for record in now.records])
-        # Last: the state that resuming starts from never runs ahead of what it would repeat.
+        # Never before the snapshot: what resuming starts from must not run ahead of what is on disk.
         save_state(writer.path, now.state_dict())
+        write_metrics()
 
     trainer.run(each_epoch)
+    write_metrics()  # a run that was stopped just before this has its state, but not its last metrics
     (writer.path / STATE).unlink()
-    return TrainResult(writer.path, recipe.to_dict(), describe_device(target), tuple(trainer.records))
+
+
+def _result(path: Path | None, recipe: Recipe, device: torch.device, records: Sequence[EpochRecord]) -> TrainResult:
+    return TrainResult(path, recipe.to_dict(), describe_device(device), tuple(records))
 
 
 def _check_same_recipe(path: Path, recipe: Recipe) -> None:
-    theirs, ours = flatten(Run(path).config), flatten(recipe.to_dict())
+    theirs, ours = flatten(read_identity(path / RUN_JSON).get("config", {})), flatten(recipe.to_dict())
     different = sorted(key for key in theirs | ours if theirs.get(key) != ours.get(key))
     if different:
         key = different[0]
         raise RunError(
             f"{path}: cannot be resumed with another recipe: {key} was {theirs.get(key)!r}, is {ours.get(key)!r}"
         )
-
-
-def _topology(trainer: Trainer, observer: Observer) -> Topology | None:
-    """Trace the model; one that cannot be traced is trained all the same, and said so."""
-    data = trainer.data
-    example = data.normalized(data.test_inputs[:1].expand(2, *data.input_shape))
-    try:
-        return trace(trainer.model, example)
-    except TraceError as error:
-        observer.warned(f"operator graph not recorded, connectivity will not be known: {error}")
-        return None

@@ -107,6 +107,8 @@ def reinit(
     chosen = tuple(range(own + 1, own + 1 + seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not chosen or own in chosen:
         raise RecipeError(f"seeds: at least one is needed, and none that is the run's own ({own}), got {list(chosen)}")
+    if min(chosen) < 0 or len(set(chosen)) != len(chosen):
+        raise RecipeError(f"seeds must be at least 0 and all different, got {list(chosen)}")
     reference = evaluate(source.model(), source.data).accuracy
     masks = source.masks()
     results = []
