@@ -1,5 +1,6 @@
 """Structural robustness: what is kept at each share, and what is left of the network."""
 
+import dataclasses
 import itertools
 import math
 
@@ -9,7 +10,8 @@ import torch
 from small_runs import CLASSES, recipe
 
 from masktools.errors import RecipeError, RunError
-from masktools.runs import open_run
+from masktools.runs import RunWriter, open_run
+from masktools.snapshot.content import SnapshotContent
 from masktools.topology.reach import effective_masks
 from masktools_train import prune, train
 from masktools_train.data import load_data
@@ -162,6 +164,22 @@ def test_the_curve_falls_in_density_and_counts_a_share_once(run):
     assert {"run", "criterion", "scope", "curve"} <= set(plain)
     assert {"density", "accuracy", "effective_density"} <= set(plain["curve"][0])
     assert plain["chance_accuracy"] == pytest.approx(1 / 3, abs=0.02)
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_active_weights_that_are_zero_are_active(scope, tmp_path, monkeypatch):
+    """They are the smallest, but a weight that the mask left out cannot take their place."""
+    train(recipe("static"), tmp_path / "run", device="cpu")
+    old = open_run(tmp_path / "run").final
+    layers = [dataclasses.replace(layer, values=layer.values * (layer.values > 0)) for layer in old.contents()]
+    content = SnapshotContent(old.epoch, old.step, tuple(layers), old.config, old.tensors(), old.topology, old.extra)
+    RunWriter(tmp_path / "run").snapshot(content)
+    run = open_run(tmp_path / "run")
+    assert sum((layer.values == 0).sum() for layer in run.final.contents()) > 10
+    _, seen = kept_masks(monkeypatch, run, scope=scope, shares=SHARES)
+    for share, masks in seen:
+        for name, mask in brute_force(run, share, scope).items():
+            np.testing.assert_array_equal(masks[name], mask)
 
 
 def test_the_files_of_the_run_are_left_alone(run):

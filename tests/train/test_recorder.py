@@ -10,7 +10,7 @@ from masktools.runs import open_run
 from masktools_train import Recorder, Sparsifier
 from masktools_train.algorithms import DNW, RigL
 from masktools_train.masked_layers import prunable_weights
-from masktools_train.trace import trace
+from masktools_train.tracing import trace
 
 
 def net():

@@ -207,6 +207,14 @@ def test_a_frozen_mask_and_any_way_of_storing_weights(weights, tmp_path, monkeyp
     assert run.final.density == 49 / 240
 
 
+@pytest.mark.parametrize("epoch", [0, 4])
+def test_the_reference_is_the_recorded_network_whatever_else_the_file_holds(epoch, tmp_path):
+    train(recipe("dnw", snapshot__weights="dense"), tmp_path / "run", device="cpu")
+    run = open_run(tmp_path / "run")
+    result = reinit(run, variants=["new"], seeds=1, epochs=1, epoch=epoch, device="cpu")
+    assert result.reference_accuracy == run.metrics[epoch]["test_accuracy"]
+
+
 def test_a_network_whose_layers_share_a_weight(tmp_path, monkeypatch):
     """The weight has two names in the state of the module, and one value."""
     train(recipe("dnw", model__name="small_runs:tied", optimizer__lr=0.5), tmp_path / "run", device="cpu")

@@ -355,12 +355,17 @@ def test_global_pruning_counts_by_hand():
     assert sparsifier.masks()["0.weight"].tolist() == [[True, True, True]]
     assert sparsifier.masks()["1.weight"].tolist() == [[False, False], [False, True]]
     assert [layer.count for layer in sparsifier.layers] == [3, 1]
-    # What is pruned stays pruned, even where an active weight has become 0.
+    # What is pruned stays pruned, even where an active weight has become 0 and comes after it.
+    with torch.no_grad():
+        model[1].weight.zero_()
+    sparsifier.keep_largest_globally(4)
+    assert sparsifier.masks()["0.weight"].tolist() == [[True, True, True]]
+    assert sparsifier.masks()["1.weight"].tolist() == [[False, False], [False, True]]
     with torch.no_grad():
         model[0].weight.zero_()
-    sparsifier.keep_largest_globally(3)
-    assert sparsifier.masks()["0.weight"].tolist() == [[True, True, False]]
-    assert sparsifier.masks()["1.weight"].tolist() == [[False, False], [False, True]]
+    sparsifier.keep_largest_globally(3)  # all four are 0: the last in order goes
+    assert sparsifier.masks()["0.weight"].tolist() == [[True, True, True]]
+    assert sparsifier.masks()["1.weight"].tolist() == [[False, False], [False, False]]
 
 
 def test_levels_prune_exactly_the_share_and_end_at_the_target():

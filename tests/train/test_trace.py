@@ -10,7 +10,7 @@ from masktools.errors import StructureError
 from masktools.topology.graph import Node, Topology, Window
 from masktools_train.models import build_model
 from masktools_train.models.conv import Conv
-from masktools_train.trace import TraceError, trace
+from masktools_train.tracing import TraceError, trace
 
 
 class Net(nn.Module):
@@ -349,6 +349,13 @@ def changed_through_a_view(net, x):
     return out
 
 
+def changed_through_a_view_and_read(net, x):
+    out = net.a(x)
+    view = out.view(3, 4)
+    view += net.b(x)
+    return torch.relu(out)
+
+
 def changed_through_its_data(net, x):
     out = net.b(x)
     out.data += net.a(x)
@@ -384,6 +391,7 @@ def through_a_script(net, x):
         written_in_part,
         added_to_a_buffer,
         changed_through_a_view,
+        changed_through_a_view_and_read,
         changed_through_its_data,
         given_to_out,
     ],

@@ -16,7 +16,7 @@ from masktools_train.masked_layers import prunable_weights
 from masktools_train.models.conv import Conv
 from masktools_train.models.mlp import MLP
 from masktools_train.models.resnet import CifarResNet
-from masktools_train.trace import trace
+from masktools_train.tracing import trace
 
 
 class Grouped(nn.Module):

@@ -16,9 +16,10 @@ from masktools.runs import STATE, open_run
 from masktools_train import train
 from masktools_train.evaluation import evaluate
 from masktools_train.masked_layers import prunable_weights
+from masktools_train.optimizers import build_optimizer
 from masktools_train.progress import SilentObserver
 from masktools_train.recipe import Recipe
-from masktools_train.trace import trace
+from masktools_train.tracing import trace
 from masktools_train.trainer import Trainer, initial_model
 from masktools_train.training import plan, run_name
 
@@ -352,6 +353,46 @@ def test_augmentation_and_other_optimizers_train(tmp_path):
         better = train(recipe("dnw", epochs=10, **optimizer), None, device="cpu")
         assert better.final.test_accuracy > 0.5
         assert better.final.train_loss < better.records[1].train_loss
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "settings"),
+    [
+        (
+            {"nesterov": True, "momentum": 0.7, "weight_decay": 0.01},
+            torch.optim.SGD,
+            {"nesterov": True, "momentum": 0.7, "weight_decay": 0.01, "dampening": 0},
+        ),
+        ({"momentum": 0.0}, torch.optim.SGD, {"momentum": 0, "weight_decay": 1e-3, "nesterov": False}),
+        (
+            {"name": "adamw", "betas": [0.8, 0.9], "eps": 1e-5, "weight_decay": 0.2},
+            torch.optim.AdamW,
+            {"betas": (0.8, 0.9), "eps": 1e-5, "weight_decay": 0.2, "amsgrad": False},
+        ),
+    ],
+)
+def test_optimizers_have_the_settings_of_the_recipe(changes, kind, settings):
+    made = recipe("dnw", **{f"optimizer__{key}": value for key, value in changes.items()})
+    model = initial_model(made, (10,), CLASSES)
+    optimizer = build_optimizer(made.optimizer, model)
+    assert type(optimizer) is kind
+    (group,) = optimizer.param_groups
+    assert {key: group[key] for key in settings} == settings
+    assert group["lr"] == 0.1
+    assert list(map(id, group["params"])) == list(map(id, model.parameters()))
+
+
+def test_what_a_model_draws_itself_differs_from_epoch_to_epoch_and_level_to_level():
+    trainer = Trainer(recipe("ltr-it", model__name="small_runs:noisy"), torch.device("cpu"), SilentObserver())
+    epoch, seeds = trainer._batches.epoch, []
+
+    def noted(number, start=0):
+        seeds.append(torch.initial_seed())
+        return epoch(number, start)
+
+    trainer._batches.epoch = noted
+    trainer.run(lambda now: None)
+    assert len(set(seeds)) == len(seeds) == 16
 
 
 def test_label_smoothing_and_the_schedule_reach_the_steps():

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from masktools_train.reevaluate.prune import prune
     from masktools_train.reevaluate.reinit import reinit
     from masktools_train.sparsifier import Sparsifier
-    from masktools_train.trace import trace
+    from masktools_train.tracing import trace
     from masktools_train.training import TrainResult, train
 
 _HOMES = {
@@ -25,7 +25,7 @@ _HOMES = {
     "prune": "masktools_train.reevaluate.prune",
     "reinit": "masktools_train.reevaluate.reinit",
     "resolve_recipe": "masktools_train.recipe",
-    "trace": "masktools_train.trace",
+    "trace": "masktools_train.tracing",
     "train": "masktools_train.training",
 }
 

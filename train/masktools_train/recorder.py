@@ -35,7 +35,7 @@ class Recorder:
     config
         What every snapshot repeats of the configuration, JSON-serialisable.
     topology
-        The operator graph, from `masktools_train.trace.trace`; connectivity can be analysed only with it.
+        The operator graph, from `masktools_train.trace`; connectivity can be analysed only with it.
     weights
         Which weight values to store: ``active`` ones, ``dense`` (all of them, those included that train behind
         the mask) or ``none``.

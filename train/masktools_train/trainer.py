@@ -24,7 +24,7 @@ from masktools_train.recipe import Recipe
 from masktools_train.schedules import learning_rate_factor
 from masktools_train.seeding import derive, seeded
 from masktools_train.sparsifier import Sparsifier
-from masktools_train.trace import TraceError, trace
+from masktools_train.tracing import TraceError, trace
 
 __all__ = ["Start", "Trainer", "initial_model"]
 

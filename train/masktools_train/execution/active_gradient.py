@@ -53,8 +53,11 @@ class _ActiveGradient(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         inputs, weight = ctx.saved_tensors
         pattern: _Pattern = ctx.pattern
-        rows, columns = gradient.reshape(-1, gradient.shape[-1]), inputs.reshape(-1, inputs.shape[-1])
-        for_inputs = gradient @ weight if ctx.needs_input_grad[0] else None
+        # Under autocast the layer computes in half precision between inputs and weights that need not.
+        gradient = gradient.to(weight.dtype)
+        rows = gradient.reshape(-1, gradient.shape[-1])
+        columns = inputs.reshape(-1, inputs.shape[-1]).to(weight.dtype)
+        for_inputs = (gradient @ weight).to(inputs.dtype) if ctx.needs_input_grad[0] else None
         for_weight = None
         if ctx.needs_input_grad[1]:
             for_weight = torch.zeros_like(weight)
