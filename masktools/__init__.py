@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from masktools.structure.overlap import Overlap, overlap_of
     from masktools.structure.summary import RunSummary, summarize
     from masktools.topology.graph import Topology
+    from masktools.verification import Verification, verify
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ _HOMES = {
     "SnapshotError": "masktools.errors",
     "StructureError": "masktools.errors",
     "Topology": "masktools.topology.graph",
+    "Verification": "masktools.verification",
     "TrainingError": "masktools.errors",
     "compare": "masktools.structure.comparison",
     "compare_many": "masktools.structure.comparison",
@@ -52,6 +54,7 @@ _HOMES = {
     "open_run": "masktools.runs",
     "overlap_of": "masktools.structure.overlap",
     "summarize": "masktools.structure.summary",
+    "verify": "masktools.verification",
 }
 
 __all__ = [
@@ -72,6 +75,7 @@ __all__ = [
     "StructureError",
     "Topology",
     "TrainingError",
+    "Verification",
     "compare",
     "compare_many",
     "connectivity",
@@ -80,6 +84,7 @@ __all__ = [
     "open_run",
     "overlap_of",
     "summarize",
+    "verify",
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from masktools import __version__
-from masktools.cli import compare, connectivity, emergence, info, prune, reinit, train
+from masktools.cli import compare, connectivity, emergence, info, prune, reinit, train, verify
 from masktools.cli.command import Command, help_text
 from masktools.errors import MasktoolsError
 
@@ -22,6 +22,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     connectivity.COMMAND,
     reinit.COMMAND,
     prune.COMMAND,
+    verify.COMMAND,
 )
 """Every command, in the order of the help."""
 

@@ -163,18 +163,19 @@ def _train_all(
     recipes: "list[Recipe]", folders: list[Path], device: str, resume: bool, overwrite: bool, quiet: bool
 ) -> list[dict[str, Any]]:
     from masktools.cli.progress import TrainingProgress
-    from masktools.runs import RunWriter
+    from masktools.cli.signals import ending_on_sigterm
     from masktools_train.training import train as train_recipe
 
     results = []
     with TrainingProgress(quiet) as progress:
         for recipe, folder in zip(recipes, folders, strict=True):
-            if overwrite:
-                RunWriter(folder).clear()
             progress.say(f"training {recipe.name} with {recipe.algorithm.name}, seed {recipe.seed}, into {folder}")
             try:
-                result = train_recipe(recipe, folder, device=device, observer=progress, resume=resume)
-            except KeyboardInterrupt:
+                with ending_on_sigterm():
+                    result = train_recipe(
+                        recipe, folder, device=device, observer=progress, resume=resume, overwrite=overwrite
+                    )
+            except (KeyboardInterrupt, SystemExit):
                 progress.warned(f"stopped; the same command with --resume goes on with {folder}")
                 raise
             results.append(result.to_dict())

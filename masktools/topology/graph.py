@@ -83,7 +83,7 @@ class Topology:
         for index, node in enumerate(self.nodes):
             problem = _problem(index, node)
             if problem:
-                raise StructureError(f"operator graph, node {index} ({node.op}): {problem}")
+                raise StructureError(f"operator graph, node {index} ({node.op!r}): {problem}")
         if not any(node.op == "input" for node in self.nodes) or not any(n.op == "output" for n in self.nodes):
             raise StructureError("operator graph needs an input and an output")
 

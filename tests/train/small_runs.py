@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from masktools_train.progress import SilentObserver
 from masktools_train.recipe import Recipe, resolve_recipe
 
 TRAIN, TEST, FEATURES, CLASSES = 96, 60, 10, 3
@@ -67,6 +68,25 @@ class Odd(nn.Module):
 
 def odd(input_shape, classes):
     return Odd(input_shape[0], classes)
+
+
+class Listener(SilentObserver):
+    """Notes all that training says."""
+
+    def __init__(self):
+        self.warnings, self.steps, self.epochs, self.announced = [], 0, [], None
+
+    def started(self, title, steps, epochs):
+        self.announced = (steps, epochs)
+
+    def stepped(self, count):
+        self.steps += count
+
+    def epoch_done(self, record):
+        self.epochs.append(record.epoch)
+
+    def warned(self, message):
+        self.warnings.append(message)
 
 
 ALGORITHMS: Mapping[str, dict[str, Any]] = {

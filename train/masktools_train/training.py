@@ -9,10 +9,12 @@ from typing import Any
 import torch
 
 from masktools.errors import RunError
-from masktools.run_files import METRICS, RUN_JSON, STATE, read_identity, read_metrics
+from masktools.run_files import METRICS, RUN_JSON, read_identity, read_metrics
+from masktools.run_lock import locked
 from masktools.runs import RunWriter
 from masktools.structure.configuration import flatten
-from masktools_train.checkpoint import load_state, save_state
+from masktools_train.background import BackgroundWriter
+from masktools_train.checkpoint import copied, load_state, remove_state, save_state
 from masktools_train.devices import describe_device, pick_device
 from masktools_train.identity import describe_run
 from masktools_train.progress import EpochRecord, Observer, SilentObserver
@@ -117,6 +119,7 @@ def train(
     device: str = "auto",
     observer: Observer | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     start: Start | None = None,
 ) -> TrainResult:
     """Train a recipe.
@@ -135,6 +138,8 @@ def train(
     resume
         Go on with the run in `out` after its last finished epoch; a finished one is returned as it is, and
         where there is none, training starts.
+    overwrite
+        Delete the run in `out` first.
     start
         Where to start, for re-evaluations.
 
@@ -143,39 +148,51 @@ def train(
     RecipeError
         If the recipe does not fit the data, the model or this machine.
     RunError
-        If `out` holds a run and `resume` is not set, or the run there is of another recipe.
+        If `out` holds a run and neither `resume` nor `overwrite` is set, the run there is of another recipe,
+        or another process writes to it.
+    SnapshotError
+        If a snapshot cannot be written, for example because the disk is full; the run can be resumed.
     TrainingError
         If training diverges.
     """
     target = pick_device(device)
     observer = observer or SilentObserver()
     if out is None:
-        trainer = Trainer(recipe, target, observer, start)
-        trainer.run(lambda _: None)
-        return _result(None, recipe, target, trainer.records)
+        unrecorded = Trainer(recipe, target, observer, start)
+        unrecorded.run(lambda _: None)
+        return _result(None, recipe, target, unrecorded.records)
     writer = RunWriter(out)
-    state = None
-    if writer.occupied:
+    if writer.occupied and not (resume or overwrite):
+        raise _occupied(writer)
+    # Before anything is touched: a recipe that cannot be trained makes no directory and overwrites nothing.
+    trainer = Trainer(recipe, target, observer, start) if overwrite or not writer.occupied else None
+    with locked(writer.make()):
+        if overwrite:
+            writer.clear()
+        if not writer.occupied:
+            return _run(trainer or Trainer(recipe, target, observer, start), writer)
         if not resume:
-            raise RunError(f"{writer.path}: holds a run already; resume it, overwrite it, or choose another directory")
+            raise _occupied(writer)
         _check_same_recipe(writer.path, recipe)
         state = load_state(writer.path)
         # Metrics are written after the state, and the state is removed last: without one, the run is finished.
         if state is None and (writer.path / METRICS).is_file():
             records = [EpochRecord(**record) for record in read_metrics(writer.path / METRICS)]
             return _result(writer.path, recipe, target, records)
-    trainer = Trainer(recipe, target, observer, start)
+        return _run(trainer or Trainer(recipe, target, observer, start), writer, state)
+
+
+def _occupied(writer: RunWriter) -> RunError:
+    return RunError(f"{writer.path}: holds a run already; resume it, overwrite it, or choose another directory")
+
+
+def _run(trainer: Trainer, writer: RunWriter, state: Mapping[str, Any] | None = None) -> TrainResult:
+    """Train to the end, from a state or the beginning, and write every epoch in the background."""
+    recipe = trainer.recipe
     if state is None:
-        writer.describe(describe_run(recipe, target))
+        writer.describe(describe_run(recipe, trainer.device))
     else:
         trainer.load_state_dict(state)
-    _record(trainer, writer)
-    return _result(writer.path, recipe, target, trainer.records)
-
-
-def _record(trainer: Trainer, writer: RunWriter) -> None:
-    """Train to the end, and write snapshot, state and metrics of every epoch, in this order."""
-    recipe = trainer.recipe
     recorder = Recorder(
         writer.path,
         trainer.model,
@@ -186,18 +203,24 @@ def _record(trainer: Trainer, writer: RunWriter) -> None:
         dtype=recipe.snapshot.dtype,
     )
 
-    def write_metrics() -> None:
-        writer.metrics([record.to_dict() for record in trainer.records])
-
     def each_epoch(now: Trainer) -> None:
-        recorder.snapshot(now.epoch, now.steps, level=now.level, level_step=now.sparsifier.step)
-        # Never before the snapshot: what resuming starts from must not run ahead of what is on disk.
-        save_state(writer.path, now.state_dict())
-        write_metrics()
+        content = recorder.content(now.epoch, now.steps, level=now.level, level_step=now.sparsifier.step)
+        state, records = copied(now.state_dict()), [record.to_dict() for record in now.records]
 
-    trainer.run(each_epoch)
-    write_metrics()  # a run that was stopped just before this has its state, but not its last metrics
-    (writer.path / STATE).unlink()
+        def write() -> None:
+            writer.snapshot(content)
+            # Never before the snapshot: what resuming starts from must not run ahead of what is on disk.
+            save_state(writer.path, state)
+            writer.metrics(records)
+
+        background.submit(write)
+
+    with BackgroundWriter() as background:
+        trainer.run(each_epoch)
+    # A run that was stopped just before this has its last state, but perhaps not its last metrics.
+    writer.metrics([record.to_dict() for record in trainer.records])
+    remove_state(writer.path)
+    return _result(writer.path, recipe, trainer.device, trainer.records)
 
 
 def _result(path: Path | None, recipe: Recipe, device: torch.device, records: Sequence[EpochRecord]) -> TrainResult:
