@@ -37,3 +37,7 @@ def brief(topology):
 
 def a_and_b():
     return {"a": nn.Linear(4, 4), "b": nn.Linear(4, 4)}
+
+
+def with_vector_norm(input_shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, classes))

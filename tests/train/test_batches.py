@@ -8,8 +8,11 @@ from hypothesis import given, settings
 
 from masktools.errors import RecipeError
 from masktools_train.batches import Batches
-from masktools_train.data import Dataset
+from masktools_train.data import Dataset, load_data
+from masktools_train.progress import SilentObserver
+from masktools_train.recipe import load_recipe, resolve_recipe
 from masktools_train.seeding import generator
+from masktools_train.trainer import Trainer
 
 
 def numbered(count):
@@ -122,3 +125,11 @@ def test_inputs_are_normalised_float32():
     raw = data.train_inputs.double()
     expected = (raw - raw.mean((0, 2, 3), keepdim=True)) / raw.std((0, 2, 3), correction=0, keepdim=True)
     torch.testing.assert_close(inputs.double(), expected[targets], rtol=1e-5, atol=1e-6)
+
+
+def test_a_last_batch_that_batch_norm_cannot_take_is_named():
+    size = len(load_data("digits", {}).train_targets) - 1
+    options = {"model.name": "small_networks:with_vector_norm", "batch_size": size, "epochs": 1}
+    trainer = Trainer(resolve_recipe(load_recipe("digits"), options), torch.device("cpu"), SilentObserver())
+    with pytest.raises(RecipeError, match=f"batch_size {size} leaves a last batch of one example"):
+        trainer.run(lambda _: None)

@@ -10,6 +10,7 @@ from small_runs import recipe
 from masktools.errors import RecipeError
 from masktools_train.batches import Batches
 from masktools_train.progress import SilentObserver
+from masktools_train.recipe import load_recipe, resolve_recipe
 from masktools_train.trainer import Trainer
 
 EPOCHS, PER_EPOCH = 4, 6
@@ -187,3 +188,18 @@ def test_the_order_of_the_data_is_that_of_the_batches_alone():
         number, offset = divmod(entry["step"], PER_EPOCH)
         inputs, _ = next(iter(fresh.epoch(number, offset)))
         assert torch.equal(inputs, entry["inputs"])
+
+
+def test_layers_that_stay_dense_are_no_part_of_the_share():
+    options = {"algorithm.name": "ltr", "algorithm.dense_layers": ["first"], "algorithm.density": 0.7}
+    trainer = Trainer(
+        resolve_recipe(load_recipe("digits"), {**options, "epochs": 3, "model.options.widths": [10]}),
+        torch.device("cpu"),
+        SilentObserver(),
+    )
+    # 640 weights stay dense; of the other 100, 20 are pruned first and then the 10 that are left to go.
+    active = []
+    trainer.run(lambda now: active.append([layer.count for layer in now.sparsifier.layers]))
+    assert active[0] == [640, 100]
+    assert [640, 80] in active
+    assert active[-1] == [640, 70]

@@ -105,7 +105,10 @@ class Trainer:
             freeze_step=None if spec.freeze_epoch is None else spec.freeze_epoch * self.steps_per_epoch,
             masks=start.masks,
         )
-        self._counts = self._algorithm.level_counts(self.sparsifier.size, self.sparsifier.target)
+        # Layers that stay dense are no part of what is pruned by a share.
+        dense = sum(layer.size for layer in self.sparsifier.layers if not layer.prunable)
+        free = self._algorithm.level_counts(self.sparsifier.size - dense, self.sparsifier.target - dense)
+        self._counts = [dense + count for count in free]
         self._rewind_step = self._algorithm.rewind_step(self.steps_per_epoch)
         if self._rewind_step >= self.total_steps:
             raise RecipeError(
@@ -192,7 +195,7 @@ class Trainer:
         examples = unreported = 0
         for inputs, targets in self._batches.epoch(number, offset):
             self._set_learning_rate()
-            logits = self.model(inputs)
+            logits = self._forward(inputs)
             loss = nn.functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
             self._optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
@@ -208,6 +211,18 @@ class Trainer:
                 unreported = 0
         self._observer.stepped(unreported)
         return loss_sum, correct, examples
+
+    def _forward(self, inputs: Tensor) -> Tensor:
+        try:
+            logits: Tensor = self.model(inputs)
+        except ValueError as error:
+            if len(inputs) == 1 and "more than 1 value per channel" in str(error):
+                raise RecipeError(
+                    f"batch_size {self.recipe.batch_size} leaves a last batch of one example, which batch norm cannot "
+                    "take; choose another batch size"
+                ) from error
+            raise
+        return logits
 
     def _set_learning_rate(self) -> None:
         schedule, per_epoch = self.recipe.schedule, self.steps_per_epoch

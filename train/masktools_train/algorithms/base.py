@@ -63,14 +63,14 @@ class Algorithm(pydantic.BaseModel, ABC):
         del masked
 
     def level_counts(self, size: int, target: int) -> list[int]:
-        """Return the number of active weights over all layers at each level of an iterated method.
+        """Return the number of active weights at each level of an iterated method.
 
         Parameters
         ----------
         size
-            Number of weights.
+            Number of weights in the layers that are pruned.
         target
-            Number of weights to end with.
+            How many of them are active in the end.
 
         Returns
         -------
