@@ -55,8 +55,8 @@ def _version(asked: bool) -> None:
     help=help_text(
         "Look at the structure of sparse neural networks.",
         (
-            "masktools info runs/dnw-s0",
-            "masktools compare runs/dnw-s0 runs/dnw-s1",
+            "masktools train digits --algorithm rigl --out runs/rigl-s0",
+            "masktools compare runs/dnw-s0 runs/rigl-s0",
             "masktools emergence runs/dnw-s0 --format json",
         ),
     ),

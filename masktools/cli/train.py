@@ -24,7 +24,7 @@ DistributionName: TypeAlias = Literal["uniform", "erk", "global"]
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(metavar="[RECIPE]", help="A packaged recipe (--list shows them) or a TOML file.")
+        str, typer.Argument(metavar="RECIPE", help="A packaged recipe (--list shows them) or a TOML file.")
     ] = "digits",
     algorithm: Annotated[
         AlgorithmName | None, typer.Option("--algorithm", help="Sparse training algorithm.", show_default=False)

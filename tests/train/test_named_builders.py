@@ -189,3 +189,17 @@ def test_sizes_of_the_built_in_networks():
     )
     # Conv-4 of Frankle and Carbin: 2.4 M weights on CIFAR-10.
     assert weights("conv-4", [3, 32, 32]) == 1728 + 36864 + 73728 + 147456 + 8192 * 256 + 256 * 256 + 2560
+
+
+def test_the_working_directory_is_looked_into_last(tmp_path, monkeypatch):
+    (tmp_path / "mine_alone.py").write_text(
+        "from torch import nn\ndef net(input_shape, classes): return nn.Linear(4, 2)\n"
+    )
+    (tmp_path / "torch.py").write_text("raise RuntimeError('a file of this name must not be taken for torch')\n")
+    (tmp_path / "broken_alone.py").write_text("def net(:\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place not in ("", str(tmp_path))])
+    assert isinstance(build_model("mine_alone:net", {}, [4], 2), torch.nn.Linear)
+    assert sys.path[-1] == str(tmp_path)
+    with pytest.raises(RecipeError, match="model 'broken_alone:net' cannot be imported: SyntaxError"):
+        build_model("broken_alone:net", {}, [4], 2)

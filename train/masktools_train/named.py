@@ -1,7 +1,10 @@
 """Look a builder up by name: in a registry, or as ``package.module:function``."""
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from masktools.errors import RecipeError
@@ -32,12 +35,24 @@ def resolve(kind: str, name: str, registry: Mapping[str, Callable[..., Any]]) ->
     if not separator:
         raise RecipeError(f"{kind} {name!r} is unknown; choose from {', '.join(registry)}, or package.module:function")
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:  # TypeError: a relative name
-        raise RecipeError(f"{kind} {name!r} cannot be imported: {error}") from error
+        found = getattr(_imported(module), attribute)
+    except Exception as error:  # whatever the user's module does while it is imported
+        where = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
+        raise RecipeError(f"{kind} {name!r} cannot be imported: {where}{error}") from error
     if not callable(found):
         raise RecipeError(f"{kind} {name!r} is not a function")
     return found  # type: ignore[no-any-return]
+
+
+def _imported(module: str) -> ModuleType:
+    """Import a module, from the working directory too: there people keep their own, as for ``python -m``.
+
+    The directory comes last, so that a file there never takes the place of an installed package.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    return importlib.import_module(module)
 
 
 def build(
