@@ -1,6 +1,6 @@
 """Record snapshots of a model: our own loop's, or anyone's."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,37 +85,57 @@ class Recorder:
 
     def content(self, epoch: int, step: int = 0, **extra: int | float | str) -> SnapshotContent:
         """Return what `snapshot` writes, copied off the device."""
+        return self.captured(epoch, step, **extra)()
+
+    def captured(self, epoch: int, step: int = 0, **extra: int | float | str) -> Callable[[], SnapshotContent]:
+        """Copy off the device what `snapshot` writes; selecting and packing is left to the function returned.
+
+        That takes longer than the copy, and can be done while training goes on.
+        """
         weights = prunable_weights(self._model)
         known = {layer.name: layer for layer in self._sparsifier.layers} if self._sparsifier else {}
         kind = "dense" if epoch == 0 and self._kind == "active" else self._kind
-        layers = []
+        copies: list[tuple[str, NDArray[Any] | None, NDArray[Any] | None, tuple[int, ...], bool]] = []
         for name, weight in weights.items():
             layer = known.get(name)
-            full = np.ones(tuple(weight.shape), dtype=np.bool_)
             values: Tensor = weight
             if self._sparsifier and layer and kind == "dense":
                 values = self._sparsifier.initial[name] if epoch == 0 else layer.dense_values
-            layers.append(
-                LayerContent.from_dense(
+            mask = _array(layer.mask, torch.bool) if layer else None
+            copies.append(
+                (
                     name,
-                    _array(layer.mask).astype(np.bool_) if layer else full,
-                    None if kind == "none" else _array(values).astype(self._dtype),
-                    kind,
-                    prunable=layer.prunable if layer else True,
+                    mask,
+                    None if kind == "none" else _array(values),
+                    tuple(weight.shape),
+                    layer.prunable if layer else True,
                 )
             )
         # By identity, because a weight that layers share has several names and is stored under the first.
         pruned = {id(weight) for weight in weights.values()}
         state = self._model.state_dict(keep_vars=True)
         tensors = {name: _array(value) for name, value in state.items() if id(value) not in pruned}
-        return SnapshotContent(
-            epoch, step, tuple(layers), self._config, tensors, topology=self._topology, extra=dict(extra)
-        )
+
+        def content() -> SnapshotContent:
+            layers = tuple(
+                LayerContent.from_dense(
+                    name,
+                    np.ones(shape, dtype=np.bool_) if mask is None else mask,
+                    None if values is None else values.astype(self._dtype, copy=False),
+                    kind,
+                    prunable=prunable,
+                )
+                for name, mask, values, shape, prunable in copies
+            )
+            return SnapshotContent(
+                epoch, step, layers, self._config, tensors, topology=self._topology, extra=dict(extra)
+            )
+
+        return content
 
 
-def _array(tensor: Tensor) -> NDArray[Any]:
-    """Copy a tensor to a NumPy array; bfloat16, which NumPy lacks, becomes float32 without loss."""
-    tensor = tensor.detach()
-    if tensor.dtype == torch.bfloat16:
-        tensor = tensor.float()
-    return tensor.cpu().numpy().copy()
+def _array(tensor: Tensor, dtype: torch.dtype | None = None) -> NDArray[Any]:
+    """Copy a tensor to a NumPy array, once; bfloat16, which NumPy lacks, becomes float32 without loss."""
+    if dtype is None:
+        dtype = torch.float32 if tensor.dtype == torch.bfloat16 else tensor.dtype
+    return tensor.detach().to("cpu", dtype, copy=True).numpy()

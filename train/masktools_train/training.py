@@ -204,11 +204,11 @@ def _run(trainer: Trainer, writer: RunWriter, state: Mapping[str, Any] | None = 
     )
 
     def each_epoch(now: Trainer) -> None:
-        content = recorder.content(now.epoch, now.steps, level=now.level, level_step=now.sparsifier.step)
+        content = recorder.captured(now.epoch, now.steps, level=now.level, level_step=now.sparsifier.step)
         state, records = copied(now.state_dict()), [record.to_dict() for record in now.records]
 
         def write() -> None:
-            writer.snapshot(content)
+            writer.snapshot(content())
             # Never before the snapshot: what resuming starts from must not run ahead of what is on disk.
             save_state(writer.path, state)
             writer.metrics(records)
