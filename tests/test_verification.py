@@ -47,18 +47,20 @@ def test_changed_numbers_are_found_though_all_values_are_whole(mlp_run):
     assert "content-blake2b" in problems(path)["epoch-0003.h5"]
 
 
-def test_misnamed_truncated_and_missing_files_are_all_listed(mlp_run):
+def test_misnamed_and_damaged_files_are_all_listed(mlp_run):
     path = mlp_run()
     (path / "epoch-0003.h5").rename(path / "epoch-0009.h5")
     whole = (path / "epoch-0001.h5").read_bytes()
     (path / "epoch-0001.h5").write_bytes(whole[: len(whole) // 2])
     (path / "run.json").write_text("{")
-    (path / "metrics.jsonl").unlink()
+    (path / "metrics.jsonl").write_text("no JSON\n{}\n")
     found = problems(path)
     assert set(found) == {"epoch-0001.h5", "epoch-0009.h5", "run.json", "metrics.jsonl"}
     assert found["epoch-0009.h5"] == "is named after epoch 9 but holds epoch 3"
-    assert found["metrics.jsonl"] == "is missing"
     assert verify(path).to_dict()["problems"] == 4
+    for name in ("run.json", "metrics.jsonl"):
+        (path / name).unlink()
+    assert set(problems(path)) == {"epoch-0001.h5", "epoch-0009.h5"}
 
 
 def test_nothing_to_verify_is_an_error(tmp_path):

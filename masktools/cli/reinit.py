@@ -47,11 +47,12 @@ def reinit(
 ) -> None:
     """Train the mask of a run again; parameters as on the command line."""
     from masktools.cli.progress import TrainingProgress
+    from masktools.cli.signals import ending_on_sigterm
     from masktools.cli.train import parse_seeds
     from masktools.render.reevaluation import reinit_document
     from masktools_train.reevaluate.reinit import reinit as train_again
 
-    with TrainingProgress(quiet, lines=1) as progress:
+    with ending_on_sigterm(), TrainingProgress(quiet, lines=1) as progress:
         result = train_again(
             run,
             variants=[name.strip() for name in variants.split(",")],
