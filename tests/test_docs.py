@@ -60,7 +60,7 @@ def test_the_demo_answers_every_question(tmp_path):
         sys.executable,
         ROOT / "analyses" / "demo.py",
         "--out",
-        tmp_path / "demo",
+        "demo",
         "--seeds",
         "2",
         "--epochs",

@@ -19,7 +19,14 @@ OPTIONS = ("--set", "model.options.widths=[16]", "--density", "0.2", "--epochs",
 
 def start(path, *more):
     command = [sys.executable, "-m", "masktools", "train", "digits", "--out", path, *OPTIONS, *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell that runs the tests in the background has SIGINT ignored, and ignored signals are inherited.
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def wait_for(path, process):
