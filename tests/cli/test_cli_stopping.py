@@ -1,5 +1,6 @@
 """Stopping a training in every way, as another process sees it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -14,19 +15,31 @@ from masktools.verification import verify
 
 pytestmark = pytest.mark.slow
 
-OPTIONS = ("--set", "model.options.widths=[16]", "--density", "0.2", "--epochs", "150", "-q", "--format", "json")
+OPTIONS = ("--set", "model.options.widths=[16]", "--density", "0.2", "--epochs", "200", "-q", "--format", "json")
 
 
-def start(path, *more):
+@pytest.fixture
+def start():
+    """Return a function that starts a training; what still runs when the test ends is killed."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *arguments: stack.enter_context(training(*arguments))
+
+
+@contextlib.contextmanager
+def training(path, *more):
     command = [sys.executable, "-m", "masktools", "train", "digits", "--out", path, *OPTIONS, *more]
     # A shell that runs the tests in the background has SIGINT ignored, and ignored signals are inherited.
-    return subprocess.Popen(
+    with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def wait_for(path, process):
@@ -38,7 +51,7 @@ def wait_for(path, process):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_says_how_to_go_on_and_does(number, status, tmp_path):
+def test_a_stopped_run_says_how_to_go_on_and_does(number, status, start, tmp_path):
     path = tmp_path / "run"
     process = start(path)
     wait_for(path / "epoch-0003.h5", process)
@@ -50,34 +63,35 @@ def test_a_stopped_run_says_how_to_go_on_and_does(number, status, tmp_path):
     assert list(path.glob("*.tmp")) == []
     assert verify(path).problems == ()
     stopped = open_run(path)
-    assert 3 <= stopped.epochs[-1] < 150
+    assert 3 <= stopped.epochs[-1] < 200
     assert len(stopped.metrics) == len(stopped)
     before = (path / "epoch-0003.h5").stat().st_mtime_ns
     resumed = start(path, "--resume")
     out, err = resumed.communicate(timeout=120)
     assert (resumed.returncode, err) == (0, "")
-    assert json.loads(out)["runs"][0]["epochs"] == 150
-    assert open_run(path).epochs == tuple(range(151))
+    assert json.loads(out)["runs"][0]["epochs"] == 200
+    assert open_run(path).epochs == tuple(range(201))
     assert (path / "epoch-0003.h5").stat().st_mtime_ns == before
 
 
-def test_a_second_process_is_refused_and_the_first_goes_on(tmp_path):
+def test_a_second_process_is_refused_and_the_first_goes_on(start, tmp_path):
     path = tmp_path / "run"
-    first = start(path)
+    first = start(path, "--epochs", "100000")
     wait_for(path / "epoch-0001.h5", first)
     for option in ("--resume", "--overwrite"):
-        second = start(path, option)
+        second = start(path, "--epochs", "100000", option)
         out, err = second.communicate(timeout=60)
         assert (second.returncode, out) == (2, "")
         assert err == f"masktools: error: {path}: another process (pid {first.pid}) writes to this run\n"
-    out, err = first.communicate(timeout=120)
-    assert (first.returncode, err) == (0, "")
+    reached = open_run(path).epochs[-1]
+    wait_for(path / f"epoch-{reached + 5:04d}.h5", first)
+    first.terminate()
+    assert first.wait(timeout=60) == 143
     assert verify(path).problems == ()
-    assert open_run(path).epochs[-1] == 150
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not sys.platform.startswith("linux"), reason="needs to mount a small disk")
-def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_when_there_is_room(tmp_path):
+def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_when_there_is_room(start, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -95,14 +109,14 @@ def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_when_there_is_room(t
         assert verify(disk / "run").problems == ()
         epochs = open_run(disk / "run").epochs
         assert epochs == tuple(range(len(epochs)))
-        assert 1 < len(epochs) < 150
+        assert 1 < len(epochs) < 200
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
         resumed = start(disk / "run", "--resume")
         out, err = resumed.communicate(timeout=120)
         assert (resumed.returncode, err) == (0, "")
         whole = start(tmp_path / "whole")
         whole.communicate(timeout=120)
-        for epoch in (epochs[-1], len(epochs), 150):
+        for epoch in (epochs[-1], len(epochs), 200):
             name = f"epoch-{epoch:04d}.h5"
             assert (disk / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
         assert verify(disk / "run").problems == ()
