@@ -1,6 +1,8 @@
 """What is in the structure of a sparse network? The paper's three questions, on handwritten digits in minutes."""
 
 import argparse
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import masktools as mt
@@ -14,7 +16,10 @@ def trained(algorithm: str, seed: int, folder: Path, epochs: int | None) -> Path
     overrides = {"algorithm.name": algorithm, "seed": seed} | ({"epochs": epochs} if epochs else {})
     recipe = mtt.resolve_recipe(mtt.load_recipe("digits"), overrides)
     result = mtt.train(recipe, folder / f"{algorithm}-s{seed}", resume=True)
-    print(f"  {algorithm:6s} seed {seed}: accuracy {result.final.test_accuracy:.3f}, {result.final.active} weights")
+    print(
+        f"  {algorithm:6s} seed {seed}: accuracy {result.final.test_accuracy:.3f}, {result.final.active} weights",
+        flush=True,
+    )
     return folder / f"{algorithm}-s{seed}"
 
 
@@ -24,29 +29,25 @@ def interval(values: tuple[float, ...]) -> str:
     return f"{found.mean:.3f}" + ("" if found.high is None else f" ±{found.high - found.mean:.3f}")
 
 
-def answers(folder: Path, seeds: int, epochs: int | None) -> dict[str, list[str]]:
-    """Answer every question for every algorithm; a row is a question."""
-    print("Training, two seeds each, a snapshot of the mask every epoch:")
-    runs = {name: [trained(name, seed, folder, epochs) for seed in (0, 1)] for name in ALGORITHMS}
-    rows: dict[str, list[str]] = {}
-    for name, (first, second) in runs.items():
-        print(f"Training the {name} mask again, {seeds} times each with original, new, and new weights and a shuffle")
-        again = mtt.reinit(first, seeds=seeds, out=folder / f"{name}-s0-reinit")
-        emergence, live = mt.emergence(first), mt.connectivity(first).total
-        null = live.null.effective_mean if live.null else float("nan")
-        rows.setdefault("accuracy", []).append(f"{again.reference_accuracy:.3f}")
-        for variant, start in zip(
-            again.variants, ("same mask, original", "same mask, new", "shuffled, new"), strict=True
-        ):
-            rows.setdefault(f"  {start} weights", []).append(interval(variant.accuracies))
-        rows.setdefault("mask in place at epoch", []).append(
-            f"{emergence.emergence_epoch} of {mt.open_run(first).epochs[-1]}"
-        )
-        rows.setdefault("weights on a path", []).append(f"{live.effective / live.active:.0%}")
-        rows.setdefault("  if shuffled", []).append(f"{null / live.active:.0%}")
-        rows.setdefault("half lost if pruned to", []).append(f"{mtt.prune(first).half_density or 0:.2%}")
-        rows.setdefault("kappa with seed 1", []).append(f"{mt.compare(first, second).total.kappa or 0:.3f}")
-    return rows
+def answers(name: str, folder: Path, seeds: int, epochs: int | None) -> dict[str, str]:
+    """Train an algorithm with two seeds and answer every question about the first of them."""
+    first, second = (trained(name, seed, folder, epochs) for seed in (0, 1))
+    print(
+        f"  {name:6s} mask again, {seeds} times each: original weights, new weights, shuffled and new weights",
+        flush=True,
+    )
+    again = mtt.reinit(first, seeds=seeds, out=folder / f"{name}-s0-reinit")
+    emergence, live = mt.emergence(first), mt.connectivity(first).total
+    starts = ("same mask, original", "same mask, new", "shuffled, new")
+    return {
+        "accuracy": f"{again.reference_accuracy:.3f}",
+        **{f"  {s} weights": interval(v.accuracies) for s, v in zip(starts, again.variants, strict=True)},
+        "mask in place at epoch": f"{emergence.emergence_epoch} of {mt.open_run(first).epochs[-1]}",
+        "weights on a path": f"{live.effective / live.active:.0%}",
+        "  if shuffled": f"{live.null.effective_mean / live.active:.0%}" if live.null else "-",
+        "half lost if pruned to": f"{mtt.prune(first).half_density or 0:.2%}",
+        "kappa with seed 1": f"{mt.compare(first, second).total.kappa or 0:.3f}",
+    }
 
 
 def main() -> None:
@@ -55,11 +56,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="where the runs are written")
     parser.add_argument("--seeds", type=int, default=5, help="retrainings of each kind")
     parser.add_argument("--epochs", type=int, help="epochs (of each level); the recipe's by default")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     options = parser.parse_args()
-    rows = answers(options.out, options.seeds, options.epochs)
+    print("Training, two seeds each, a snapshot of the mask every epoch:", flush=True)
+    with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
+        # The longest first: lottery tickets are trained once a level.
+        order = sorted(ALGORITHMS, key="ltr dnw rigl static".split().index)
+        tasks = {n: pool.submit(answers, n, options.out, options.seeds, options.epochs) for n in order}
+        found = {n: tasks[n].result() for n in ALGORITHMS}
     print("\nHandwritten digits, 2 % of 50,200 weights kept; guessing is right in 0.1 of the cases.\n")
-    for label, cells in {"": list(ALGORITHMS.values()), **rows}.items():
-        print(f"{label:30s}" + "".join(f"{cell:>13s}" for cell in cells))
+    print(" " * 30 + "".join(f"{title:>13s}" for title in ALGORITHMS.values()))
+    for label in found["dnw"]:
+        print(f"{label:30s}" + "".join(f"{cells[label]:>13s}" for cells in found.values()))
     print("""
 ± 95 % interval over retrainings of that one mask. A shuffle keeps only each layer's number of weights.
 In place: kappa with the final mask stays at 0.9 or more from here on (LTR counts all its levels).
