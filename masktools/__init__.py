@@ -7,8 +7,9 @@
 Names are loaded when they are first used, so that importing the package costs nothing.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from masktools.lazy import lazy_names
 
 if TYPE_CHECKING:
     from masktools.errors import MasktoolsError, RecipeError, RunError, SnapshotError, StructureError, TrainingError
@@ -87,14 +88,4 @@ __all__ = [
     "verify",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

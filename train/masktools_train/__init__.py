@@ -4,8 +4,9 @@ In a loop of your own, `Sparsifier` makes any model sparse and `Recorder` record
 `reinit` and `prune` put the structure of a recorded run to the test.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from masktools.lazy import lazy_names
 
 if TYPE_CHECKING:
     from masktools_train.recipe import Recipe, load_recipe, resolve_recipe
@@ -42,10 +43,4 @@ __all__ = [
     "train",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
