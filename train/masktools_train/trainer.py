@@ -14,7 +14,7 @@ from masktools.errors import RecipeError, TrainingError
 from masktools.topology.graph import Topology
 from masktools_train.algorithms import REGISTRY
 from masktools_train.batches import Batches
-from masktools_train.data import load_data
+from masktools_train.data import Dataset, load_data
 from masktools_train.evaluation import evaluate
 from masktools_train.masked_layers import prunable_weights
 from masktools_train.models import build_model
@@ -66,6 +66,8 @@ class Trainer:
         Who watches.
     start
         Where to start, for re-evaluations.
+    data
+        The recipe's data, on the device, where it is at hand already; None loads it.
 
     Attributes
     ----------
@@ -78,10 +80,17 @@ class Trainer:
         If data, model and options do not fit together.
     """
 
-    def __init__(self, recipe: Recipe, device: torch.device, observer: Observer, start: Start | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        device: torch.device,
+        observer: Observer,
+        start: Start | None = None,
+        data: Dataset | None = None,
+    ) -> None:
         start = start or Start()
         self.recipe, self.device, self._observer = recipe, device, observer
-        self.data = load_data(recipe.data.name, recipe.data.options).to(device)
+        self.data = load_data(recipe.data.name, recipe.data.options).to(device) if data is None else data
         self._batches = Batches(self.data, recipe.batch_size, recipe.seed, recipe.data.augment, recipe.data.shift)
         self.steps_per_epoch = self._batches.steps_per_epoch
         self.total_steps = recipe.epochs * self.steps_per_epoch

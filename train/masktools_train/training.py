@@ -1,6 +1,7 @@
 """Train a recipe into a run directory."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from masktools.runs import RunWriter
 from masktools.structure.configuration import flatten
 from masktools_train.background import BackgroundWriter
 from masktools_train.checkpoint import copied, load_state, remove_state, save_state
+from masktools_train.data import Dataset
 from masktools_train.devices import describe_device, pick_device
 from masktools_train.identity import describe_run
 from masktools_train.progress import EpochRecord, Observer, SilentObserver
@@ -121,6 +123,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     start: Start | None = None,
+    data: Dataset | None = None,
 ) -> TrainResult:
     """Train a recipe.
 
@@ -142,6 +145,8 @@ def train(
         Delete the run in `out` first.
     start
         Where to start, for re-evaluations.
+    data
+        The recipe's data, on the device, where it is at hand already; None loads it.
 
     Raises
     ------
@@ -156,21 +161,21 @@ def train(
         If training diverges.
     """
     target = pick_device(device)
-    observer = observer or SilentObserver()
+    made = functools.partial(Trainer, recipe, target, observer or SilentObserver(), start, data)
     if out is None:
-        unrecorded = Trainer(recipe, target, observer, start)
+        unrecorded = made()
         unrecorded.run(lambda _: None)
         return _result(None, recipe, target, unrecorded.records)
     writer = RunWriter(out)
     if writer.occupied and not (resume or overwrite):
         raise _occupied(writer)
     # Before anything is touched: a recipe that cannot be trained makes no directory and overwrites nothing.
-    trainer = Trainer(recipe, target, observer, start) if overwrite or not writer.occupied else None
+    trainer = made() if overwrite or not writer.occupied else None
     with locked(writer.make()):
         if overwrite:
             writer.clear()
         if not writer.occupied:
-            return _run(trainer or Trainer(recipe, target, observer, start), writer)
+            return _run(trainer or made(), writer)
         if not resume:
             raise _occupied(writer)
         _check_same_recipe(writer.path, recipe)
@@ -179,7 +184,7 @@ def train(
         if state is None and (writer.path / METRICS).is_file():
             records = [EpochRecord(**record) for record in read_metrics(writer.path / METRICS)]
             return _result(writer.path, recipe, target, records)
-        return _run(trainer or Trainer(recipe, target, observer, start), writer, state)
+        return _run(trainer or made(), writer, state)
 
 
 def _occupied(writer: RunWriter) -> RunError:

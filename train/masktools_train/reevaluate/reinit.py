@@ -118,7 +118,7 @@ def reinit(
             recipe = _fixed(source, masks, name, seed, epochs)
             start = VARIANTS[name](source, masks, seed)
             folder = None if out is None else Path(out) / f"{name}-s{seed}"
-            result = train(recipe, folder, device=device, observer=observer, resume=True, start=start)
+            result = train(recipe, folder, device=device, observer=observer, resume=True, start=start, data=source.data)
             accuracies.append(result.final.test_accuracy)
         results.append(VariantResult(name, chosen, tuple(accuracies)))
     return ReinitResult(
