@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from masktools.masks import PackedMask
     from masktools.runs import Run, open_run
     from masktools.snapshot.read import Snapshot
+    from masktools.statistics.intervals import Interval, mean_interval
     from masktools.structure.comparison import Comparison, Comparisons, compare, compare_many
     from masktools.structure.connectivity import connectivity
     from masktools.structure.connectivity_result import Connectivity
-    from masktools.structure.emergence import Emergence, emergence
-    from masktools.structure.intervals import Interval, mean_interval
+    from masktools.structure.dynamics.emergence import Emergence, emergence
     from masktools.structure.overlap import Overlap, overlap_of
     from masktools.structure.summary import RunSummary, summarize
     from masktools.topology.graph import Topology
@@ -32,8 +32,8 @@ _HOMES = {
     "Comparison": "masktools.structure.comparison",
     "Comparisons": "masktools.structure.comparison",
     "Connectivity": "masktools.structure.connectivity_result",
-    "Emergence": "masktools.structure.emergence",
-    "Interval": "masktools.structure.intervals",
+    "Emergence": "masktools.structure.dynamics.emergence",
+    "Interval": "masktools.statistics.intervals",
     "MasktoolsError": "masktools.errors",
     "Overlap": "masktools.structure.overlap",
     "PackedMask": "masktools.masks",
@@ -50,8 +50,8 @@ _HOMES = {
     "compare": "masktools.structure.comparison",
     "compare_many": "masktools.structure.comparison",
     "connectivity": "masktools.structure.connectivity",
-    "emergence": "masktools.structure.emergence",
-    "mean_interval": "masktools.structure.intervals",
+    "emergence": "masktools.structure.dynamics.emergence",
+    "mean_interval": "masktools.statistics.intervals",
     "open_run": "masktools.runs",
     "overlap_of": "masktools.structure.overlap",
     "summarize": "masktools.structure.summary",

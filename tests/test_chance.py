@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from masktools.errors import StructureError
-from masktools.structure.chance import Chance, normal_p_value, stratified_kappa, stratified_z
+from masktools.statistics.chance import Chance, normal_p_value, stratified_kappa, stratified_z
 
 
 @st.composite

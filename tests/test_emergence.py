@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from synthetic import pack, random_masks
 
 from masktools.errors import StructureError
-from masktools.structure.emergence import emergence, emergence_epoch, emergence_of
+from masktools.structure.dynamics.emergence import emergence, emergence_epoch, emergence_of
 from masktools.structure.overlap import overlap_of
 
 

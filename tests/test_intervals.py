@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from masktools.errors import StructureError
-from masktools.structure.intervals import Interval, mean_interval
+from masktools.statistics.intervals import Interval, mean_interval
 
 
 def test_hand_computed():

@@ -17,7 +17,7 @@ from masktools.render.emergence import sentence
 from masktools.render.formats import FORMATS
 from masktools.render.numbers import count, printable, rate, show
 from masktools.structure.comparison import Comparison, Comparisons
-from masktools.structure.emergence import emergence_of
+from masktools.structure.dynamics.emergence import emergence_of
 from masktools.structure.overlap import overlap_of
 
 COLUMNS = (Column("name", "layer"), Column("size", "weights", "count"), Column("kappa", kind="rate"))

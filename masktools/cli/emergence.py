@@ -21,7 +21,7 @@ def emergence(
 ) -> None:
     """Show when runs find their final masks; parameters as on the command line."""
     from masktools.render.emergence import emergence_document
-    from masktools.structure.emergence import emergence as measure
+    from masktools.structure.dynamics.emergence import emergence as measure
 
     emit(emergence_document([measure(run, threshold) for run in runs]), format, output)
 

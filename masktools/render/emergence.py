@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from masktools.render.document import Cell, Column, Document, Table
 from masktools.render.numbers import rate
-from masktools.structure.emergence import Emergence, LayerEmergence
+from masktools.structure.dynamics.emergence import Emergence, LayerEmergence
 
 __all__ = ["emergence_document", "sentence"]
 

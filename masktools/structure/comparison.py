@@ -2,21 +2,15 @@
 
 import dataclasses
 import itertools
-import os
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 from masktools.errors import StructureError
-from masktools.masks import PackedMask
-from masktools.runs import Run
-from masktools.snapshot.read import Snapshot
 from masktools.structure.configuration import ConfigDifference, config_differences
 from masktools.structure.overlap import LayerOverlap, Overlap, overlap_of
+from masktools.structure.source import Recorded, Source, recorded
 
-__all__ = ["Comparison", "Comparisons", "Source", "compare", "compare_many"]
-
-Source: TypeAlias = str | os.PathLike[str] | Run | Snapshot
-"""A run directory, a snapshot file, or either of them opened."""
+__all__ = ["Comparison", "Comparisons", "compare", "compare_many"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,20 +102,6 @@ class Comparisons:
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class _Side:
-    """What is read of one run."""
-
-    path: str
-    epoch: int
-    masks: Mapping[str, PackedMask]
-    config: Mapping[str, Any]
-
-    @property
-    def label(self) -> str:
-        return f"{self.path} (epoch {self.epoch})"
-
-
 def compare(run_a: Source, run_b: Source, epoch: int | None = None) -> Comparison:
     """Compare the masks of two runs.
 
@@ -139,7 +119,7 @@ def compare(run_a: Source, run_b: Source, epoch: int | None = None) -> Compariso
     RunError, SnapshotError
         If a run cannot be read or has no such epoch.
     """
-    return _pair(_read(run_a, epoch), _read(run_b, epoch))
+    return _pair(recorded(run_a, epoch), recorded(run_b, epoch))
 
 
 def compare_many(runs: Sequence[Source], epoch: int | None = None) -> Comparisons:
@@ -161,28 +141,18 @@ def compare_many(runs: Sequence[Source], epoch: int | None = None) -> Comparison
     """
     if len(runs) < 2:
         raise StructureError(f"a comparison needs at least two runs, got {len(runs)}")
-    sides = [_read(run, epoch) for run in runs]
+    sides = [recorded(run, epoch) for run in runs]
     return Comparisons(
-        tuple(side.path for side in sides),
+        tuple(str(side.path) for side in sides),
         tuple(side.epoch for side in sides),
         tuple(_pair(a, b) for a, b in itertools.combinations(sides, 2)),
     )
 
 
-def _read(source: Source, epoch: int | None) -> _Side:
-    if isinstance(source, Snapshot):
-        if epoch is not None and epoch not in (source.epoch, -1):
-            raise StructureError(f"{source.path}: is a snapshot of epoch {source.epoch}, not {epoch}")
-        return _Side(str(source.path), source.epoch, source.masks(), source.config)
-    run = source if isinstance(source, Run) else Run(os.fspath(source))
-    snapshot = run.at(epoch)
-    return _Side(str(run.path), snapshot.epoch, snapshot.masks(), run.config)
-
-
-def _pair(a: _Side, b: _Side) -> Comparison:
+def _pair(a: Recorded, b: Recorded) -> Comparison:
     return Comparison(
-        (a.path, b.path),
+        (str(a.path), str(b.path)),
         (a.epoch, b.epoch),
-        overlap_of(a.masks, b.masks, (a.label, b.label)),
+        overlap_of(a.packed, b.packed, (a.label, b.label)),
         config_differences(a.config, b.config),
     )

@@ -3,17 +3,14 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masktools.errors import StructureError
-from masktools.runs import Run, open_run
-from masktools.snapshot.content import AXES
-from masktools.snapshot.read import Snapshot
 from masktools.structure.connectivity_result import Connectivity, LayerConnectivity, TotalConnectivity
 from masktools.structure.effective_null import EffectiveNull, effective_null
+from masktools.structure.source import Source, recorded
 from masktools.topology.fields import Field
 from masktools.topology.graph import Topology
 from masktools.topology.paths import log10_paths
@@ -31,9 +28,7 @@ __all__ = [
 ]
 
 
-def connectivity(
-    source: Run | Snapshot | str | Path, epoch: int | None = None, *, draws: int = 20, seed: int = 0
-) -> Connectivity:
+def connectivity(source: Source, epoch: int | None = None, *, draws: int = 20, seed: int = 0) -> Connectivity:
     """Measure the connectivity of a recorded network.
 
     Parameters
@@ -56,24 +51,13 @@ def connectivity(
     StructureError
         If the snapshot holds no operator graph, or one that does not fit its layers; the message names the file.
     """
-    if isinstance(source, Snapshot):
-        if epoch not in (None, -1, source.epoch):
-            raise StructureError(f"{source.path}: is a snapshot of epoch {source.epoch}, not {epoch}")
-        path, snapshot = source.path, source
-    else:
-        run = source if isinstance(source, Run) else open_run(source)
-        path, snapshot = run.path, run.at(epoch)
-    topology = snapshot.topology
-    if topology is None:
-        raise StructureError(
-            f"{snapshot.path}: holds no operator graph, so what its layers feed is unknown; record it with the model "
-            "at hand, or give the graph when importing (--model, --graph sequential)"
-        )
+    moment = recorded(source, epoch)
+    topology, masks = moment.topology, moment.masks
     try:
-        result = connectivity_of(topology, _masks(snapshot), draws=draws, seed=seed)
+        result = connectivity_of(topology, masks, draws=draws, seed=seed)
     except StructureError as error:
-        raise StructureError(f"{snapshot.path}: {error}") from None
-    return dataclasses.replace(result, run=str(path), epoch=snapshot.epoch)
+        raise StructureError(f"{moment.snapshot.path}: {error}") from None
+    return dataclasses.replace(result, run=str(moment.path), epoch=moment.epoch)
 
 
 def connectivity_of(
@@ -147,14 +131,3 @@ def _layer(
         ghost_out=int(np.count_nonzero(useful & ~live)),
         dead_out=int(np.count_nonzero(~useful)),
     )
-
-
-def _masks(snapshot: Snapshot) -> dict[str, NDArray[np.bool_]]:
-    """Read the masks, axes in the order that the operators expect."""
-    masks = {}
-    for name, packed in snapshot.masks().items():
-        axes, wanted = snapshot.layer(name).axes.split(","), AXES.get(len(packed.shape), "").split(",")
-        if sorted(axes) != sorted(wanted):
-            raise StructureError(f"layer {name}: axes {','.join(axes)!r} are no order of {','.join(wanted)!r}")
-        masks[name] = packed.to_bool().transpose([axes.index(axis) for axis in wanted])
-    return masks

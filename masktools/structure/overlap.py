@@ -7,7 +7,7 @@ from typing import Any
 
 from masktools.errors import StructureError
 from masktools.masks import PackedMask
-from masktools.structure.chance import Chance, normal_p_value, stratified_kappa, stratified_z
+from masktools.statistics.chance import Chance, normal_p_value, stratified_kappa, stratified_z
 
 __all__ = ["LayerOverlap", "Overlap", "check_same_layers", "overlap_of"]
 

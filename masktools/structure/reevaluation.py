@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from masktools.structure.intervals import Interval, mean_interval
+from masktools.statistics.intervals import Interval, mean_interval
 
 __all__ = ["PrunePoint", "PruneResult", "ReinitResult", "VariantResult"]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from masktools.errors import StructureError
 from masktools.runs import Run
+from masktools.structure.source import as_run
 
 __all__ = ["LayerSummary", "RunSummary", "summarize"]
 
@@ -148,7 +149,7 @@ def summarize(run: Run | str | os.PathLike[str], epoch: int | None = None, last:
     """
     if last < 0:
         raise StructureError(f"the number of log records must be at least 0, got {last}")
-    run = run if isinstance(run, Run) else Run(os.fspath(run))
+    run = as_run(run)
     snapshot, first = run.at(epoch), run[0]
     layers = tuple(
         LayerSummary(

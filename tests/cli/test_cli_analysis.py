@@ -8,7 +8,7 @@ from synthetic import random_masks
 from masktools.cli.app import main
 from masktools.structure.comparison import compare
 from masktools.structure.connectivity import connectivity
-from masktools.structure.emergence import emergence
+from masktools.structure.dynamics.emergence import emergence
 
 OVERLAP_KEYS = {
     "name",

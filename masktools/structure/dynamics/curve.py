@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from masktools.masks import PackedMask
-from masktools.structure.chance import Chance, stratified_kappa
+from masktools.statistics.chance import Chance, stratified_kappa
 
 __all__ = ["CurvePoint", "curve_point"]
 

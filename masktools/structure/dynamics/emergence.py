@@ -8,9 +8,10 @@ from typing import Any
 from masktools.errors import StructureError
 from masktools.masks import PackedMask
 from masktools.runs import Run
-from masktools.structure.chance import Chance
-from masktools.structure.curve import CurvePoint, curve_point
+from masktools.statistics.chance import Chance
+from masktools.structure.dynamics.curve import CurvePoint, curve_point
 from masktools.structure.overlap import check_same_layers
+from masktools.structure.source import as_run
 
 __all__ = ["Emergence", "LayerEmergence", "emergence", "emergence_epoch", "emergence_of"]
 
@@ -109,7 +110,7 @@ def emergence(run: Run | str | os.PathLike[str], threshold: float = 0.9) -> Emer
     RunError, SnapshotError
         If the run cannot be read.
     """
-    run = run if isinstance(run, Run) else Run(os.fspath(run))
+    run = as_run(run)
     if len(run) < 2:
         raise StructureError(f"{run.path}: emergence needs at least two snapshots, there is {len(run)}")
     return emergence_of(

@@ -1,0 +1,1 @@
+"""Statistics of numbers, whatever they count: chance levels, intervals, corrections for many tests."""
