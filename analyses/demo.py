@@ -37,14 +37,15 @@ def answers(name: str, folder: Path, seeds: int, epochs: int | None) -> dict[str
         flush=True,
     )
     again = mtt.reinit(first, seeds=seeds, out=folder / f"{name}-s0-reinit")
-    emergence, live = mt.emergence(first), mt.connectivity(first).total
+    emergence, connected = mt.emergence(first), mt.connectivity(first)
+    live, chance = connected.total, connected.level("effective")
     starts = ("same mask, original", "same mask, new", "shuffled, new")
     return {
         "accuracy": f"{again.reference_accuracy:.3f}",
         **{f"  {s} weights": interval(v.accuracies) for s, v in zip(starts, again.variants, strict=True)},
         "mask in place at epoch": f"{emergence.emergence_epoch} of {mt.open_run(first).epochs[-1]}",
         "weights on a path": f"{live.effective / live.active:.0%}",
-        "  if shuffled": f"{live.null.effective_mean / live.active:.0%}" if live.null else "-",
+        "  if shuffled": f"{chance.mean / live.active:.0%}" if chance and chance.mean else "-",
         "half lost if pruned to": f"{mtt.prune(first).half_density or 0:.2%}",
         "kappa with seed 1": f"{mt.compare(first, second).total.kappa or 0:.3f}",
     }

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from unrolled import NETS, Build, effective, full_masks, mlp, random_masks, reached, unrolled
 
 from masktools.errors import RunError, StructureError
+from masktools.nulls.shuffles import layer_shuffle, shuffled
+from masktools.nulls.trial import DrawPlan
 from masktools.runs import RunWriter, open_run
 from masktools.snapshot.content import LayerContent, SnapshotContent
 from masktools.structure.connectivity import connectivity, connectivity_of
-from masktools.structure.effective_null import effective_null
-from masktools.structure.shuffle import layer_shuffle
 from masktools.topology.paths import log10_paths
 from masktools.topology.reach import effective_masks
+from masktools.topology.units import weak_components
 
 
 def by_hand():
@@ -48,14 +49,16 @@ def test_a_small_network_by_hand():
 
 def test_to_dict_has_the_published_keys_and_is_json():
     topology, masks = by_hand()
-    record = connectivity_of(topology, masks, draws=3).to_dict()
-    assert record.keys() == {"run", "epoch", "layers", "total"}
+    record = connectivity_of(topology, masks, DrawPlan("layer", 3)).to_dict()
+    assert record.keys() == {"run", "epoch", "null", "layers", "total"}
     assert record["layers"][0].keys() >= {"name", "size", "active", "effective", "dead_out", "ghost_out"}
     assert record["total"].keys() >= {
         *("size", "active", "effective", "density", "effective_density", "log10_paths", "components"),
         *("isolated", "giant_share", "inputs_used", "null"),
     }
-    assert record["total"]["null"].keys() >= {"name", "draws", "effective_mean", "effective_low", "effective_high"}
+    assert record["total"]["null"].keys() == {"effective", "log10_paths", "components"}
+    assert record["total"]["null"]["effective"].keys() >= {"observed", "mean", "low", "high", "draws", "p_value"}
+    assert record["layers"][0]["null"].keys() == {"effective"}
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
@@ -136,60 +139,43 @@ def test_a_layer_outside_the_graph_is_an_error():
 # The null.
 
 
-@given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.floats(0, 1), st.integers(0, 2**32 - 1), st.booleans())
-def test_a_shuffle_keeps_shape_and_count_and_its_argument(shape, density, seed, transposed):
-    rng = np.random.default_rng(seed)
-    mask = rng.random(shape) < density
-    mask = mask.T if transposed else mask
-    before = mask.copy()
-    shuffled = layer_shuffle(mask, rng)
-    assert shuffled.dtype == np.bool_
-    assert shuffled.shape == mask.shape
-    assert shuffled.sum() == mask.sum()
-    assert not np.shares_memory(shuffled, mask)
-    np.testing.assert_array_equal(mask, before)
-
-
 def test_a_shuffle_moves_every_axis():
     # One row, one column: what a shuffle of the first axis alone, or of rows, would leave in place.
     mask = np.zeros((40, 50), dtype=bool)
     mask[7, :] = mask[:, 9] = True
-    shuffled = layer_shuffle(mask, np.random.default_rng(0))
-    assert (shuffled & mask).sum() < 15  # 89 active of 2000: 4 ± 2 in common
-    assert shuffled.sum(axis=0).max() < 15
-    assert shuffled.sum(axis=1).max() < 15
+    drawn = shuffled(mask, np.random.default_rng(0))
+    assert (drawn & mask).sum() < 15  # 89 active of 2000: 4 ± 2 in common
+    assert drawn.sum(axis=0).max() < 15
+    assert drawn.sum(axis=1).max() < 15
 
 
 def test_every_mask_is_equally_likely():
     mask = np.array([[True, True, False], [False, False, False]])
     rng = np.random.default_rng(0)
-    codes = [int(np.packbits(layer_shuffle(mask, rng))[0]) for _ in range(3000)]
+    codes = [int(np.packbits(shuffled(mask, rng))[0]) for _ in range(3000)]
     counts = np.unique(codes, return_counts=True)[1]
     assert len(counts) == math.comb(6, 2)
     # Chi-square with 14 degrees of freedom: 36.1 is the .999 quantile.
     assert ((counts - 200) ** 2 / 200).sum() < 36.1
 
 
-def test_a_shuffle_of_numbers_is_refused():
-    with pytest.raises(StructureError, match="a mask is boolean, got int64"):
-        layer_shuffle(np.ones((2, 2), dtype=np.int64), np.random.default_rng(0))
-
-
 def test_the_null_is_the_distribution_of_the_shuffles():
     topology, shapes = mlp(20, 15, 10, 5)
     masks = random_masks(shapes, 0.08, 3)
-    null = effective_null(topology, masks, draws=40, seed=5)
-    rng = np.random.default_rng(5)
-    counts = []
-    for _ in range(40):
-        drawn = effective_masks(topology, {name: layer_shuffle(mask, rng) for name, mask in masks.items()})
-        counts.append(sum(int(mask.sum()) for mask in drawn.values()))
-    assert (null.name, null.draws, null.seed) == ("layer-shuffle", 40, 5)
-    assert null.effective_mean == np.mean(counts)
-    assert (null.effective_low, null.effective_high) == tuple(np.quantile(counts, [0.025, 0.975]))
-    assert null.effective_low < null.effective_mean < null.effective_high
-    assert effective_null(topology, masks, draws=40, seed=5) == null
-    assert effective_null(topology, masks, draws=40, seed=6) != null
+    plan = DrawPlan("layer", 40, 5)
+    trial = connectivity_of(topology, masks, plan).trial
+    level = trial.level("effective")
+    counts, pieces = [], []
+    for place in range(40):
+        drawn = layer_shuffle(masks, plan.rng(place))
+        counts.append(sum(int(mask.sum()) for mask in effective_masks(topology, drawn).values()))
+        pieces.append(weak_components(topology, drawn).components)
+    assert level.mean == pytest.approx(np.mean(counts))
+    assert (level.low, level.high) == pytest.approx(tuple(np.quantile(counts, [0.025, 0.975])))
+    assert level.low < level.mean < level.high
+    assert trial.level("components").mean == pytest.approx(np.mean(pieces))
+    assert connectivity_of(topology, masks, plan).trial == trial
+    assert connectivity_of(topology, masks, DrawPlan("layer", 40, 6)).trial != trial
 
 
 def test_a_mask_that_wires_its_weights_together_lies_above_its_null():
@@ -198,17 +184,9 @@ def test_a_mask_that_wires_its_weights_together_lies_above_its_null():
     masks = {name: np.zeros(shape, dtype=bool) for name, shape in shapes.items()}
     for mask in masks.values():
         mask[:4, :4] = True
-    total = connectivity_of(topology, masks, draws=20).total
-    assert total.effective == total.active == 48
-    assert total.null is not None
-    assert total.null.effective_high < total.effective
-
-
-@pytest.mark.parametrize("draws", [0, -1])
-def test_a_null_needs_a_draw(draws):
-    topology, masks = by_hand()
-    with pytest.raises(StructureError, match=f"at least one draw, not {draws}"):
-        effective_null(topology, masks, draws=draws)
+    result = connectivity_of(topology, masks, DrawPlan("layer", 20))
+    assert result.total.effective == result.total.active == 48
+    assert result.trial.level("effective").high < result.total.effective
 
 
 # Recorded networks.
@@ -228,8 +206,8 @@ def test_a_run_is_measured_at_the_epoch_asked_for(tmp_path):
     path = write(tmp_path / "run", topology, {0: full, 3: masks})
     last = connectivity(path)
     assert (last.run, last.epoch, last.total.effective) == (str(path), 3, 3)
-    assert last.total.null is not None
-    assert last.total.null.draws == 20
+    assert last.trial is not None
+    assert last.trial.plan == DrawPlan("layer", 20)
     run = open_run(path)
     assert connectivity(run, -1) == connectivity(str(path), 3) == last
     assert connectivity(run, 0, draws=0).total.effective == 18

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from masktools.cli.command import Command
-from masktools.cli.options import EpochOption, RunArgument
+from masktools.cli.options import EpochOption, JobsOption, NullOption, NullSeedOption, RunArgument
 from masktools.cli.output import FormatOption, OutputOption, emit
 
 __all__ = ["COMMAND", "connectivity"]
@@ -14,10 +14,12 @@ __all__ = ["COMMAND", "connectivity"]
 def connectivity(
     run: RunArgument,
     epoch: EpochOption = None,
+    null: NullOption = "layer",
     draws: Annotated[
         int, typer.Option("--draws", metavar="N", min=0, help="Random masks to compare with; 0 for none.")
     ] = 20,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the random masks.")] = 0,
+    seed: NullSeedOption = 0,
+    jobs: JobsOption = 1,
     format: FormatOption = None,  # noqa: A002
     output: OutputOption = None,
 ) -> None:
@@ -25,7 +27,7 @@ def connectivity(
     from masktools.render.connectivity import connectivity_document
     from masktools.structure.connectivity import connectivity as measure
 
-    emit(connectivity_document(measure(run, epoch, draws=draws, seed=seed)), format, output)
+    emit(connectivity_document(measure(run, epoch, null=null, draws=draws, seed=seed, jobs=jobs)), format, output)
 
 
 COMMAND = Command(
@@ -34,8 +36,8 @@ COMMAND = Command(
     summary="Show what of a mask lies on a path from input to output: effective weights, dead and ghost units.",
     examples=(
         "masktools connectivity runs/dnw-s0",
-        "masktools connectivity runs/dnw-s0 --epoch 0 --draws 199 --seed 1",
+        "masktools connectivity runs/dnw-s0 --epoch 0 --null degree --draws 199",
         "masktools connectivity runs/dnw-s0 --format json",
     ),
-    details="The random masks have as many active weights in each layer as the measured one.",
+    details="The random masks keep of the measured one what --null says: see the ladder in docs/overlap.md.",
 )

@@ -1,11 +1,23 @@
 """Arguments and options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
-__all__ = ["DeviceOption", "EpochOption", "QuietOption", "RunArgument"]
+__all__ = [
+    "DeviceOption",
+    "EpochOption",
+    "JobsOption",
+    "NullName",
+    "NullOption",
+    "NullSeedOption",
+    "QuietOption",
+    "RunArgument",
+]
+
+NullName: TypeAlias = Literal["global", "layer", "neuron", "degree", "tap"]
+"""Names of the nulls; a test holds them equal to the registry `masktools.nulls.ladder.LADDER`."""
 
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run directory, or one .h5 snapshot.", show_default=False)
@@ -30,3 +42,19 @@ DeviceOption = Annotated[
 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]
 """Annotation of a parameter ``quiet: QuietOption = False``."""
+
+NullOption = Annotated[
+    NullName,
+    typer.Option(
+        "--null",
+        help="What random masks keep: the number of active weights of the network (global), also of every layer "
+        "(layer), of every output unit (neuron), of every input unit (degree), or of every kernel (tap).",
+    ),
+]
+"""Annotation of a parameter ``null: NullOption = "layer"``."""
+
+NullSeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the random masks.")]
+"""Annotation of a parameter ``seed: NullSeedOption = 0``."""
+
+JobsOption = Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Number of processes.")]
+"""Annotation of a parameter ``jobs: JobsOption = 1``."""

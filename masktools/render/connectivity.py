@@ -4,7 +4,10 @@ from masktools.render.document import Column, Document, Table
 from masktools.render.numbers import count, rate
 from masktools.structure.connectivity_result import Connectivity, TotalConnectivity
 
-__all__ = ["connectivity_document", "sentence"]
+__all__ = ["ENOUGH_DRAWS", "connectivity_document", "sentence"]
+
+ENOUGH_DRAWS = 99
+"""Random masks from which on a p-value is told in words: with fewer it cannot be small."""
 
 _COLUMNS = (
     Column("name", "layer"),
@@ -35,7 +38,10 @@ def connectivity_document(result: Connectivity) -> Document:
     }
     data = result.to_dict()
     layers = Table.of_records(
-        f"{result.run} (epoch {result.epoch})", _COLUMNS, [*data["layers"], {**data["total"], **whole}], sentence(total)
+        f"{result.run} (epoch {result.epoch})",
+        _COLUMNS,
+        [*data["layers"], {**data["total"], **whole}],
+        sentence(result),
     )
     facts = Table(
         "The network as a whole",
@@ -57,23 +63,19 @@ def connectivity_document(result: Connectivity) -> Document:
     return Document("connectivity", data, (layers, facts), (_UNITS,))
 
 
-def sentence(total: TotalConnectivity) -> str:
+def sentence(result: Connectivity) -> str:
     """Return in words how much of a mask does anything, beside what random masks would."""
+    total, trial = result.total, result.trial
     share = rate(total.effective / total.active) if total.active else "none"
-    null = total.null
     against = "no random masks were drawn to compare with"
-    if null is not None:
-        where = (
-            "fewer than"
-            if total.effective < null.effective_low
-            else "more than"
-            if total.effective > null.effective_high
-            else "within"
-        )
+    level = trial.level("effective") if trial else None
+    if trial is not None and level is not None:
+        where = "fewer than" if level.observed < level.low else "more than" if level.observed > level.high else "within"
         against = (
-            f"{where} the {count(null.effective_low)} to {count(null.effective_high)} (95 %, mean "
-            f"{count(null.effective_mean)}) of {null.draws} masks shuffled layer by layer"
+            f"{where} the {count(level.low)} to {count(level.high)} (95 %, mean {count(level.mean)}) of "
+            f"{trial.plan.draws} random masks of the null '{trial.plan.null}'"
         )
+        against += f", p = {rate(level.p_value)}" if trial.plan.draws >= ENOUGH_DRAWS else ""
     return f"{count(total.effective)} of {count(total.active)} active weights are effective ({share}): {against}."
 
 

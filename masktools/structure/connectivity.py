@@ -1,34 +1,37 @@
 """What a mask leaves of a network as a whole: effective weights, ghost and dead units, paths and components."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masktools.errors import StructureError
+from masktools.nulls.shuffles import Masks
+from masktools.nulls.trial import TOTAL, DrawPlan, Numbers, Weights, run_trial
+from masktools.statistics.monte_carlo import Tail
 from masktools.structure.connectivity_result import Connectivity, LayerConnectivity, TotalConnectivity
-from masktools.structure.effective_null import EffectiveNull, effective_null
 from masktools.structure.source import Source, recorded
 from masktools.topology.fields import Field
 from masktools.topology.graph import Topology
 from masktools.topology.paths import log10_paths
-from masktools.topology.reach import backward, effective_of, forward
+from masktools.topology.reach import backward, effective_masks, effective_of, forward
 from masktools.topology.units import weak_components
 
 __all__ = [
     "Connectivity",
-    "EffectiveNull",
     "LayerConnectivity",
     "TotalConnectivity",
     "connectivity",
     "connectivity_of",
-    "effective_null",
 ]
 
 
-def connectivity(source: Source, epoch: int | None = None, *, draws: int = 20, seed: int = 0) -> Connectivity:
+def connectivity(
+    source: Source, epoch: int | None = None, *, null: str = "layer", draws: int = 20, seed: int = 0, jobs: int = 1
+) -> Connectivity:
     """Measure the connectivity of a recorded network.
 
     Parameters
@@ -37,10 +40,12 @@ def connectivity(source: Source, epoch: int | None = None, *, draws: int = 20, s
         A run, a snapshot, or the path of either.
     epoch
         Which snapshot of a run: negative numbers count from the end, None is the last.
+    null
+        Which random masks to compare with: a rung of the null ladder (`masktools.nulls.ladder.LADDER`).
     draws
-        Number of random masks to compare with; 0 for none.
-    seed
-        Seed of the random masks.
+        How many; 0 for none, 199 for a p-value of use.
+    seed, jobs
+        What they follow from, and the number of processes.
 
     Raises
     ------
@@ -51,17 +56,18 @@ def connectivity(source: Source, epoch: int | None = None, *, draws: int = 20, s
     StructureError
         If the snapshot holds no operator graph, or one that does not fit its layers; the message names the file.
     """
+    plan = DrawPlan(null, draws, seed, jobs) if draws else None
     moment = recorded(source, epoch)
     topology, masks = moment.topology, moment.masks
     try:
-        result = connectivity_of(topology, masks, draws=draws, seed=seed)
+        result = connectivity_of(topology, masks, plan, moment.fixed)
     except StructureError as error:
         raise StructureError(f"{moment.snapshot.path}: {error}") from None
     return dataclasses.replace(result, run=str(moment.path), epoch=moment.epoch)
 
 
 def connectivity_of(
-    topology: Topology, masks: Mapping[str, NDArray[np.bool_]], *, draws: int = 0, seed: int = 0
+    topology: Topology, masks: Masks, plan: DrawPlan | None = None, fixed: Iterable[str] = ()
 ) -> Connectivity:
     """Measure the connectivity of a network under masks.
 
@@ -71,8 +77,10 @@ def connectivity_of(
         The operator graph.
     masks
         Boolean mask by layer name, each of its weight's shape; exactly the layers of the graph.
-    draws, seed
-        As for `effective_null`; no random masks by default.
+    plan
+        Which random masks to compare with, if any.
+    fixed
+        Layers that were kept dense by choice and stay so in random masks.
 
     Raises
     ------
@@ -99,9 +107,30 @@ def connectivity_of(
         components=pieces.components,
         isolated=pieces.isolated,
         giant_share=pieces.giant_share,
-        null=effective_null(topology, masks, draws=draws, seed=seed) if draws else None,
     )
-    return Connectivity(layers, total)
+    if plan is None:
+        return Connectivity(layers, total)
+    measure = functools.partial(_measure, topology)
+    return Connectivity(
+        layers,
+        total,
+        trial=run_trial(measure, masks, plan, groups=topology.groups, fixed=fixed, tails=_TAILS),
+    )
+
+
+_TAILS: Mapping[str, Tail] = {"effective": "two-sided", "log10_paths": "two-sided", "components": "two-sided"}
+
+
+def _measure(topology: Topology, masks: Masks, _: Weights | None) -> Numbers:
+    """Return what is compared with random masks."""
+    effective = effective_masks(topology, masks)
+    counts = {("effective", name): float(np.count_nonzero(mask)) for name, mask in effective.items()}
+    return {
+        **counts,
+        ("effective", TOTAL): sum(counts.values()),
+        ("log10_paths", TOTAL): log10_paths(topology, effective, taps=False),
+        ("components", TOTAL): float(weak_components(topology, masks).components),
+    }
 
 
 def _layer(

@@ -4,7 +4,8 @@ import dataclasses
 import math
 from typing import Any
 
-from masktools.structure.effective_null import EffectiveNull
+from masktools.nulls.trial import TOTAL, Trial
+from masktools.statistics.monte_carlo import NullLevel
 
 __all__ = ["Connectivity", "LayerConnectivity", "TotalConnectivity"]
 
@@ -90,8 +91,6 @@ class TotalConnectivity:
     units, components, isolated, giant_share
         Units of the neuron graph of all active weights, its weak components (isolated units included), isolated
         units, and the share of units in the largest component (`masktools.topology.units.weak_components`).
-    null
-        What random masks would give, if they were drawn.
     """
 
     size: int
@@ -108,7 +107,6 @@ class TotalConnectivity:
     components: int
     isolated: int
     giant_share: float
-    null: EffectiveNull | None = None
 
     @property
     def density(self) -> float:
@@ -141,21 +139,33 @@ class Connectivity:
         Path of the run or snapshot, if the masks came from one.
     epoch
         Epoch of the snapshot.
+    trial
+        What random masks give, if they were drawn: ``effective`` by layer and in total, ``log10_paths`` and
+        ``components`` in total.
     """
 
     layers: tuple[LayerConnectivity, ...]
     total: TotalConnectivity
     run: str | None = None
     epoch: int | None = None
+    trial: Trial | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values."""
         return {
             "run": self.run,
             "epoch": self.epoch,
-            "layers": [layer.to_dict() for layer in self.layers],
-            "total": self.total.to_dict(),
+            "null": None if self.trial is None else dataclasses.asdict(self.trial.plan),
+            "layers": [{**layer.to_dict(), "null": self._null(layer.name)} for layer in self.layers],
+            "total": {**self.total.to_dict(), "null": self._null(TOTAL)},
         }
+
+    def level(self, metric: str, layer: str = TOTAL) -> NullLevel | None:
+        """Return what a measure is under the null, None where no random masks were drawn or it is not defined."""
+        return None if self.trial is None else self.trial.level(metric, layer)
+
+    def _null(self, layer: str) -> dict[str, Any] | None:
+        return None if self.trial is None else self.trial.to_dict(layer)
 
 
 def _finite(value: object) -> object:

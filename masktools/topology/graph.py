@@ -92,6 +92,11 @@ class Topology:
         """Names of the weights, each once, in the order of first use."""
         return tuple(dict.fromkeys(node.weight for node in self.nodes if node.weight is not None))
 
+    @functools.cached_property
+    def groups(self) -> Mapping[str, int]:
+        """Number of channel groups of each layer: 1 unless it is a grouped convolution."""
+        return {node.weight: node.window.groups if node.window else 1 for node in self.nodes if node.weight is not None}
+
     def to_json(self) -> str:
         """Return the graph as JSON text; fields that hold their default are left out."""
         blank = Node("", (), ())

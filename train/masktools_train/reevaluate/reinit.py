@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from masktools.errors import RecipeError
+from masktools.nulls.shuffles import shuffled
 from masktools.runs import Run, open_run
 from masktools.structure.reevaluation import ReinitResult, VariantResult
-from masktools.structure.shuffle import layer_shuffle
 from masktools_train.devices import pick_device
 from masktools_train.evaluation import evaluate
 from masktools_train.progress import Observer
@@ -38,11 +38,11 @@ def _new(source: Restored, masks: dict[str, Tensor], seed: int) -> Start:
 def _shuffled(source: Restored, masks: dict[str, Tensor], seed: int) -> Start:
     """Start from the mask shuffled within each layer, with a new random initialisation."""
     del source
-    shuffled = {
-        name: torch.from_numpy(layer_shuffle(mask.numpy(), numpy_generator(seed, "layer-shuffle", index)))
+    drawn = {
+        name: torch.from_numpy(shuffled(mask.numpy(), numpy_generator(seed, "layer-shuffle", index)))
         for index, (name, mask) in enumerate(masks.items())
     }
-    return Start(masks=shuffled)
+    return Start(masks=drawn)
 
 
 VARIANTS: Mapping[str, Callable[[Restored, dict[str, Tensor], int], Start]] = {

@@ -1,0 +1,188 @@
+"""Levels of numbers under a null, corrections for many tests, and intervals over runs."""
+
+import itertools
+import math
+import random
+import statistics
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic import mlp_topology, random_masks
+
+from masktools.errors import StructureError
+from masktools.nulls.trial import TOTAL, DrawPlan, run_trial
+from masktools.statistics.bootstrap import bootstrap_pairs
+from masktools.statistics.corrections import benjamini_hochberg
+from masktools.statistics.monte_carlo import monte_carlo_p, null_level, quantile
+
+
+def test_the_observed_value_counts_as_a_draw():
+    assert monte_carlo_p(10.0, [1.0, 2.0, 3.0]) == 1 / 4
+    assert monte_carlo_p(2.0, [1.0, 2.0, 3.0]) == 3 / 4
+    assert monte_carlo_p(2.0, [1.0, 2.0, 3.0], "less") == 3 / 4
+    assert monte_carlo_p(0.0, [1.0, 2.0, 3.0], "two-sided") == 1 / 2
+    assert monte_carlo_p(2.0, [1.0, 2.0, 3.0], "two-sided") == 1.0
+    assert monte_carlo_p(5.0, [1.0] * 199) == 1 / 200
+    with pytest.raises(StructureError, match="at least one draw"):
+        monte_carlo_p(1.0, [])
+
+
+def test_a_level_by_hand():
+    level = null_level(6.0, [1.0, 2.0, None, 3.0])
+    assert (level.mean, level.sd, level.draws, level.p_value) == (2.0, 1.0, 3, 1 / 4)
+    assert (level.z, level.low, level.high) == (4.0, 1.05, 2.95)
+    assert level.to_dict()["z"] == 4.0
+    assert null_level(None, [1.0]) is None
+    assert null_level(1.0, [None]) is None
+    assert null_level(1.0, [1.0]).sd is None
+    assert null_level(1.0, [1.0, 1.0]).z is None
+
+
+def test_an_infinite_draw_has_a_rank_but_no_mean():
+    level = null_level(2.0, [-math.inf, 1.0, 3.0])
+    assert (level.mean, level.sd, level.z) == (None, None, None)
+    assert level.p_value == 2 / 4
+    assert level.low == -math.inf
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=20), st.floats(0, 1))
+def test_quantiles_agree_with_numpy(values, share):
+    assert quantile(values, share) == pytest.approx(float(np.quantile(values, share)), abs=1e-9)
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=15))
+def test_adjusted_p_values_agree_with_scipy(p_values):
+    defined = [p for p in p_values if p is not None]
+    wanted = iter(scipy.stats.false_discovery_control(defined) if defined else [])
+    for p, adjusted in zip(p_values, benjamini_hochberg(p_values), strict=True):
+        assert (adjusted is None) == (p is None)
+        if p is not None:
+            assert adjusted == pytest.approx(next(wanted))
+            assert p <= adjusted + 1e-12
+            assert adjusted <= 1
+
+
+def share_of_first_half(masks, weights):
+    """Count the active weights in the first half of the rows."""
+    counts = {("first", name): float(mask[: len(mask) // 2].sum()) for name, mask in masks.items()}
+    counts["all", TOTAL] = float(sum(mask.sum() for mask in masks.values()))
+    counts["undefined", TOTAL] = None
+    if weights is not None:
+        counts["weight", TOTAL] = float(sum(abs(weight).sum() for weight in weights.values()))
+    return counts
+
+
+def test_a_trial_corrects_over_layers_and_leaves_totals_alone():
+    masks = random_masks(0, 0.2, (20, 30, 10))
+    masks["fc1.weight"][:15] = True
+    trial = run_trial(share_of_first_half, masks, DrawPlan("layer", 19, 1))
+    first, second = (trial.level("first", name) for name in masks)
+    assert (first.p_value, first.adjusted_p_value) == (1 / 20, 2 / 20)
+    assert second.adjusted_p_value == max(second.p_value, first.adjusted_p_value)
+    assert trial.level("all").adjusted_p_value is None
+    assert (trial.level("all").low, trial.level("all").high, trial.level("all").p_value) == (
+        *(sum(mask.sum() for mask in masks.values()),) * 2,
+        1.0,
+    )
+    assert trial.level("undefined") is None
+    assert trial.to_dict("fc1.weight").keys() == {"first"}
+
+
+def test_draws_are_the_same_in_any_number_of_processes_and_for_any_number_of_draws():
+    masks = random_masks(0, 0.2, (20, 30, 10))
+    for null in ("layer", "degree"):
+        one, two = (run_trial(share_of_first_half, masks, DrawPlan(null, 6, 3, jobs)) for jobs in (1, 2))
+        assert one.levels == two.levels
+
+
+def test_layers_that_are_fixed_stay_as_they_are():
+    masks = random_masks(0, 0.2, (20, 30, 10))
+    trial = run_trial(share_of_first_half, masks, DrawPlan("global", 9), fixed=["fc2.weight"])
+    fixed, free = trial.level("first", "fc2.weight"), trial.level("first", "fc1.weight")
+    assert fixed.low == fixed.high == fixed.observed
+    assert free.low < free.high
+
+
+def test_weights_move_along_with_their_masks():
+    masks = random_masks(0, 0.2, (20, 30, 10))
+    weights = {name: np.where(mask, 2.0, 0.0) for name, mask in masks.items()}
+    trial = run_trial(share_of_first_half, masks, DrawPlan("degree", 5), weights=weights)
+    level = trial.level("weight")
+    assert level.low == level.high == 2.0 * sum(mask.sum() for mask in masks.values())
+
+
+def hub_overlap(masks, _):
+    return {("kept", TOTAL): float((masks["fc1.weight"] & HUBS["fc1.weight"]).sum())}
+
+
+HUBS = random_masks(5, 0.3, (12, 10, 4))
+
+
+@pytest.mark.slow
+def test_a_p_value_under_the_null_is_uniform_even_for_a_walk():
+    # Masks drawn from the null itself: a p-value with 9 draws takes each of its ten values equally often.
+    found = []
+    for seed in range(300):
+        masks = random_masks(seed + 10_000, 0.3, (12, 10, 4))
+        level = run_trial(_jittered, masks, DrawPlan("degree", 9, seed)).level("kept")
+        found.append(round(level.p_value * 10))
+    counts = [found.count(value) for value in range(1, 11)]
+    assert scipy.stats.chisquare(counts).pvalue > 1e-4
+
+
+def _jittered(masks, weights):
+    """Break ties at random but for good, by what the mask is: a p-value is uniform only without ties."""
+    ((key, value),) = hub_overlap(masks, weights).items()
+    return {key: value + random.Random(masks["fc1.weight"].tobytes()).random()}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"null": "x"}, "null 'x' is unknown"),
+        ({"draws": 0}, "draws of a null must be at least 1, not 0"),
+        ({"seed": -1}, "seed of a null must be at least 0, not -1"),
+        ({"jobs": 0}, "jobs of a null must be at least 1, not 0"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(options, message):
+    with pytest.raises(StructureError, match=message):
+        DrawPlan(**options)
+
+
+def test_runs_are_resampled_not_pairs():
+    # One run unlike the others: three of six pairs are low. Brute force over all 4^4 resamples.
+    matrix = [[None, 0.9, 0.9, 0.1], [0.9, None, 0.9, 0.1], [0.9, 0.9, None, 0.1], [0.1, 0.1, 0.1, None]]
+    found = bootstrap_pairs(matrix, resamples=4000, seed=1)
+    means = []
+    for picked in itertools.product(range(4), repeat=4):
+        values = [matrix[i][j] for i, j in itertools.combinations(picked, 2) if i != j]
+        if values:
+            means.append(statistics.fmean(values))
+    assert found.mean == pytest.approx(0.5)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.02)
+    assert (found.runs, found.pairs) == (4, 6)
+    assert found.to_dict()["confidence"] == 0.95
+
+
+def test_pairs_without_a_value_are_left_out():
+    matrix = [[None, 0.5, None], [0.5, None, None], [None, None, None]]
+    found = bootstrap_pairs(matrix, resamples=200)
+    assert (found.mean, found.low, found.high, found.pairs) == (0.5, 0.5, 0.5, 1)
+    assert bootstrap_pairs([[None, None, None]] * 3).mean is None
+    two = bootstrap_pairs([[None, 0.5], [0.5, None]])
+    assert (two.mean, two.low, two.high) == (0.5, None, None)
+
+
+def test_a_matrix_that_is_none_is_refused():
+    with pytest.raises(StructureError, match="symmetric"):
+        bootstrap_pairs([[None, 0.1, 0.2], [0.1, None, 0.3], [0.2, 0.4, None]])
+    with pytest.raises(StructureError, match="confidence must lie between 0 and 1, got 1"):
+        bootstrap_pairs([[None]], confidence=1)
+
+
+def test_groups_come_from_the_operator_graph():
+    assert mlp_topology().groups == {"fc1.weight": 1, "fc2.weight": 1}

@@ -1,0 +1,189 @@
+"""Random masks: what each kind keeps, and that all masks of a kind are equally likely."""
+
+import collections
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from masktools.errors import StructureError
+from masktools.nulls.carry import carried
+from masktools.nulls.choice import choose
+from masktools.nulls.curveball import degree_shuffle, trade
+from masktools.nulls.ladder import LADDER, find_null
+from masktools.nulls.shuffles import global_shuffle, layer_shuffle, neuron_shuffle, shuffled, tap_shuffle
+
+SHAPES = st.one_of(
+    st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3)),
+)
+
+
+def kept(mask, rung):
+    """Return what a rung keeps of a mask's layer, as comparable numbers."""
+    counts = mask.reshape(*mask.shape[:2], -1).sum(axis=2)
+    return {
+        "global": (),
+        "layer": int(mask.sum()),
+        "neuron": counts.sum(axis=1).tolist(),
+        "degree": (counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist()),
+        "tap": counts.tolist(),
+    }[rung]
+
+
+def chi_square(counts, states):
+    """Return the standardised chi-square statistic of equal probabilities: about N(0, 1)."""
+    total = sum(counts.values())
+    statistic = sum((counts[state] - total / len(states)) ** 2 for state in states) / (total / len(states))
+    free = len(states) - 1
+    return (statistic - free) / math.sqrt(2 * free)
+
+
+def alike(mask, rung):
+    """Return every mask of the same layer that the rung cannot tell from this one."""
+    wanted, found = kept(mask, rung), []
+    for places in itertools.combinations(range(mask.size), int(mask.sum())):
+        other = np.zeros(mask.size, dtype=bool)
+        other[list(places)] = True
+        if kept(other.reshape(mask.shape), rung) == wanted:
+            found.append(other.tobytes())
+    return found
+
+
+@pytest.mark.parametrize("rung", LADDER)
+@given(shapes=st.lists(SHAPES, min_size=1, max_size=3), density=st.floats(0, 1), seed=st.integers(0, 2**32 - 1))
+def test_each_rung_keeps_what_it_says_and_what_the_rungs_before_keep(rung, shapes, density, seed):
+    rng = np.random.default_rng(seed)
+    masks = {f"l{i}": rng.random(shape) < density for i, shape in enumerate(shapes)}
+    before = {name: mask.copy() for name, mask in masks.items()}
+    drawn = LADDER[rung].draw(masks, rng, {})
+    assert list(drawn) == list(masks)
+    assert sum(mask.sum() for mask in drawn.values()) == sum(mask.sum() for mask in masks.values())
+    rungs = list(LADDER)
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(mask, before[name])
+        assert drawn[name].dtype == np.bool_
+        assert drawn[name].shape == mask.shape
+        assert not np.shares_memory(drawn[name], mask)
+        for weaker in rungs[: rungs.index(rung) + 1]:
+            assert kept(drawn[name], weaker) == kept(mask, weaker)
+
+
+CONV = np.zeros((3, 2, 2), dtype=bool)
+CONV[0, 0, 0] = CONV[0, 1, 1] = CONV[1, 0, 0] = CONV[1, 0, 1] = CONV[2, 1, 0] = True
+LINEAR = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 1, 1]], dtype=bool)
+
+
+@pytest.mark.parametrize("mask", [CONV, LINEAR], ids=["conv", "linear"])
+@pytest.mark.parametrize("rung", ["layer", "neuron", "degree", "tap"])
+def test_every_mask_that_a_rung_allows_is_equally_likely(rung, mask):
+    states, rng = alike(mask, rung), np.random.default_rng(3)
+    counts = collections.Counter(LADDER[rung].draw({"a": mask}, rng, {})["a"].tobytes() for _ in range(4000))
+    assert set(counts) <= set(states)
+    if len(states) > 1:
+        assert abs(chi_square(counts, states)) < 4
+
+
+def test_a_global_shuffle_moves_weights_between_layers():
+    masks = {"a": np.ones((2, 2), dtype=bool), "b": np.zeros((2, 3), dtype=bool)}
+    rng = np.random.default_rng(0)
+    drawn = [int(global_shuffle(masks, rng)["a"].sum()) for _ in range(2000)]
+    assert np.mean(drawn) == pytest.approx(1.6, abs=0.1)  # 4 of 10 places, 4 of them in a
+    assert set(drawn) == {0, 1, 2, 3, 4}
+    assert global_shuffle({}, rng) == {}
+
+
+def test_places_are_chosen_uniformly_in_strata_of_different_sizes():
+    rng, counts, sizes = np.random.default_rng(1), np.array([2, 2, 4, 0]), np.array([4, 3, 5, 2])
+    drawn = collections.Counter(choose(counts, sizes, rng).tobytes() for _ in range(9000))
+    assert len(drawn) == math.comb(4, 2) * math.comb(3, 2) * math.comb(5, 4)
+    assert abs(chi_square(drawn, list(drawn))) < 4
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=20), st.integers(0, 2**32 - 1))
+def test_as_many_places_as_asked_for_are_chosen_in_each_stratum(pairs, seed):
+    sizes = np.array([max(pair) for pair in pairs], dtype=np.int64)
+    counts = np.array([min(pair) for pair in pairs], dtype=np.int64)
+    drawn = choose(counts, sizes, np.random.default_rng(seed))
+    parts = np.split(drawn, np.cumsum(sizes)[:-1]) if pairs else []
+    assert [int(part.sum()) for part in parts] == counts.tolist()
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 8), st.integers(0, 2**32 - 1))
+def test_groups_do_not_trade_with_each_other(groups, per_group, places, seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.random((groups * per_group, places)) < 0.5
+    drawn = trade(rows, rng, groups)
+    for before, after in zip(np.split(rows, groups), np.split(drawn, groups), strict=True):
+        np.testing.assert_array_equal(before.sum(axis=0), after.sum(axis=0))
+    np.testing.assert_array_equal(rows.sum(axis=1), drawn.sum(axis=1))
+
+
+def test_a_walk_forgets_where_it_began():
+    # Hubs: the degrees alone make masks share more than layer-wise chance; twice as many rounds change nothing more.
+    rng = np.random.default_rng(0)
+    weight = rng.beta(0.4, 0.4, (150, 1)) * rng.beta(0.4, 0.4, (1, 200))
+    mask = rng.random((150, 200)) < weight / weight.mean() * 0.1
+    near, far = (
+        np.mean([(degree_shuffle({"a": mask}, rng, {}, rounds)["a"] & mask).sum() for _ in range(30)])
+        for rounds in (20, 60)
+    )
+    assert near == pytest.approx(far, rel=0.03)
+    assert far > 2 * mask.sum() ** 2 / mask.size
+
+
+def test_values_stay_within_what_the_null_keeps():
+    rng = np.random.default_rng(0)
+    masks = {"a": rng.random((6, 5, 3)) < 0.4, "b": rng.random((4, 6)) < 0.5}
+    weights = {name: np.where(mask, rng.standard_normal(mask.shape), 9.0) for name, mask in masks.items()}
+    for rung, null in LADDER.items():
+        drawn = null.draw(masks, rng, {})
+        moved = carried(weights, masks, drawn, null, rng)
+        everything = np.sort(np.concatenate([weights[name][masks[name]] for name in masks]))
+        np.testing.assert_array_equal(np.sort(np.concatenate([moved[n][drawn[n]] for n in masks])), everything)
+        for name, mask in masks.items():
+            assert (moved[name][~drawn[name]] == 0).all()
+            before, after = np.where(mask, weights[name], np.inf), np.where(drawn[name], moved[name], np.inf)
+            shape = {"global": None, "layer": (1, -1), "neuron": (len(mask), -1), "degree": (len(mask), -1)}.get(
+                rung, (int(np.prod(mask.shape[:2])), -1)
+            )
+            if shape:
+                np.testing.assert_array_equal(
+                    np.sort(before.reshape(shape), axis=1), np.sort(after.reshape(shape), axis=1)
+                )
+
+
+def test_values_move_even_where_places_stay():
+    # A full kernel keeps its places whatever is drawn; which value lies where is drawn all the same.
+    rng = np.random.default_rng(0)
+    mask = {"a": np.ones((1, 2, 9), dtype=bool)}
+    weights = {"a": np.arange(18.0).reshape(1, 2, 9)}
+    moved = carried(weights, mask, mask, LADDER["tap"], rng)["a"]
+    assert (moved != weights["a"]).any()
+    np.testing.assert_array_equal(np.sort(moved, axis=2), weights["a"])
+
+
+def test_an_unknown_null_is_refused_by_name():
+    with pytest.raises(StructureError, match="null 'erdos' is unknown; there are global, layer, neuron, degree, tap"):
+        find_null("erdos")
+
+
+def test_layers_without_a_kernel_have_no_taps_to_shuffle():
+    mask = {"fc": LINEAR}
+    np.testing.assert_array_equal(tap_shuffle(mask, np.random.default_rng(0))["fc"], LINEAR)
+
+
+def test_a_shuffle_of_numbers_is_refused():
+    with pytest.raises(StructureError, match="a mask is boolean, got int64"):
+        shuffled(np.ones((2, 2), dtype=np.int64), np.random.default_rng(0))
+
+
+def test_units_and_layers_without_weights_are_left_alone():
+    masks = {"none": np.zeros((0, 3), dtype=bool), "thin": np.zeros((3, 0), dtype=bool)}
+    for draw in (layer_shuffle, neuron_shuffle, tap_shuffle, global_shuffle):
+        drawn = draw(masks, np.random.default_rng(0))
+        assert [mask.shape for mask in drawn.values()] == [(0, 3), (3, 0)]
+    assert degree_shuffle(masks, np.random.default_rng(0), {})["none"].shape == (0, 3)
