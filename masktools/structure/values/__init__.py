@@ -1,0 +1,1 @@
+"""What the values of weights say about a mask: criteria that order it, and signs that stay."""
