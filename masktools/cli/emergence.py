@@ -1,4 +1,4 @@
-"""``masktools emergence``: when runs find their final masks."""
+"""``masktools emergence``: when runs find their final masks, and how they move until then."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from masktools.cli.command import Command
+from masktools.cli.options import DrawsOption, JobsOption, NullSeedOption, OptionalNullOption
 from masktools.cli.output import FormatOption, OutputOption, emit
 
 __all__ = ["COMMAND", "emergence"]
@@ -16,14 +17,22 @@ def emergence(
     threshold: Annotated[
         float, typer.Option("--threshold", metavar="KAPPA", help="Kappa that counts as arrived, above 0, at most 1.")
     ] = 0.9,
+    window: Annotated[
+        int, typer.Option("--window", metavar="N", min=2, help="Masks that have to agree for an early bird.")
+    ] = 5,
+    null: OptionalNullOption = None,
+    draws: DrawsOption = 199,
+    seed: NullSeedOption = 0,
+    jobs: JobsOption = 1,
     format: FormatOption = None,  # noqa: A002
     output: OutputOption = None,
 ) -> None:
     """Show when runs find their final masks; parameters as on the command line."""
     from masktools.render.emergence import emergence_document
-    from masktools.structure.dynamics.emergence import emergence as measure
+    from masktools.structure.dynamics.groups import emergence_many
 
-    emit(emergence_document([measure(run, threshold) for run in runs]), format, output)
+    found = emergence_many(runs, threshold, window, null=null, draws=draws, seed=seed, jobs=jobs)
+    emit(emergence_document(found.runs, found.groups), format, output)
 
 
 COMMAND = Command(
@@ -33,10 +42,14 @@ COMMAND = Command(
     examples=(
         "masktools emergence runs/dnw-s0",
         "masktools emergence runs/dnw-s0 runs/rigl-s0 --threshold 0.95",
+        "masktools emergence runs/dnw-s0 runs/dnw-s1 runs/dnw-s2 --window 3",
+        "masktools emergence runs/dnw-s0 --null degree --draws 199",
         "masktools emergence runs/dnw-s0 -o curve.csv",
     ),
     details=(
         "The emergence epoch is the first one from which on kappa with the final mask stays at the threshold or "
-        "above. A decaying learning rate freezes masks by itself: compare with a run whose rate stays up."
+        "above. A decaying learning rate freezes masks by itself: compare with a run whose rate stays up. Beside it: "
+        "how long weights stay active, how many come back, what was explored, whether hubs stay hubs, and when the "
+        "mask settles. Runs that differ only in the seed are summarised together."
     ),
 )

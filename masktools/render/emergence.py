@@ -1,59 +1,121 @@
 """Emergence results as documents."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from masktools.render.document import Cell, Column, Document, Table
-from masktools.render.numbers import rate
-from masktools.structure.dynamics.emergence import Emergence, LayerEmergence
+from masktools.render.emergence_groups import group_tables
+from masktools.render.emergence_null import null_cells, null_columns, null_sentence
+from masktools.render.emergence_words import (
+    early_bird_sentence,
+    hubs_sentence,
+    sentence,
+    survival_sentence,
+    turnover_sentence,
+)
+from masktools.structure.dynamics.emergence_result import Emergence, LayerEmergence
+from masktools.structure.dynamics.groups import SeedGroup
+from masktools.structure.dynamics.hubs import SIDES
 
 __all__ = ["emergence_document", "sentence"]
 
-_FREEZE = (
+_NOTES = (
+    "beyond = kappa with the final mask given the first mask: what the first one does not explain.",
+    "regrown = share of the births that were active before; chance = that share if births fell on random inactive "
+    "weights. explored = share of all weights that were ever active.",
     "a decaying learning rate freezes masks by itself; an early emergence is a finding only against a run "
-    "whose learning rate stays up."
+    "whose learning rate stays up.",
+    "a spell is a stretch of snapshots in which a weight is active; chance = were deaths random among the active "
+    "weights of a layer. Its intervals take spells for independent: for a statement about an algorithm, compare seeds.",
 )
-_SHARE = "share = part of the final mask that is active at this epoch; chance = the same for an independent mask."
+
+_SHOWN_DURATIONS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
+"""Durations that the survival table shows, where the run is as long."""
 
 
-def emergence_document(results: Sequence[Emergence]) -> Document:
-    """Return the emergence of one or more runs: the curves, then the epochs layer by layer."""
+def emergence_document(results: Sequence[Emergence], groups: Sequence[SeedGroup] = ()) -> Document:
+    """Return the dynamics of one or more runs: curves, layers, survival, hubs, early bird, and means over seeds.
+
+    Parameters
+    ----------
+    results
+        The dynamics of each run.
+    groups
+        The runs that differ only in the seed, together.
+    """
+    data = {"runs": [result.to_dict() for result in results], "groups": [group.to_dict() for group in groups]}
+    tables = [
+        _curve_table(results, data["runs"]),
+        *([Table("Beside random masks", (), (), _each(null_sentence, results))] if results[0].trials else []),
+        Table("Births", (), (), _each(turnover_sentence, results)),
+        _layer_table(results),
+        _survival_table(results, data["runs"]),
+        _hub_table(results),
+        Table("Early bird: settled, told without the final mask", (), (), _each(early_bird_sentence, results)),
+        *(table for group in groups for table in group_tables(group)),
+    ]
+    return Document("emergence", data, tuple(tables), _NOTES)
+
+
+def _each(words: Callable[[Emergence, bool], str], results: Sequence[Emergence]) -> str:
+    return " ".join(words(result, len(results) > 1) for result in results)
+
+
+def _curve_table(results: Sequence[Emergence], told: Sequence[dict[str, Any]]) -> Table:
     several = len(results) > 1
-    curve = [{"run": result.run, **point} for result in results for point in result.to_dict()["curve"]]
-    layers = [{"run": result.run, **_layer(layer)} for result in results for layer in result.layers]
-    run = Column("run", shown=several)
-    threshold = f"{results[0].threshold:g}"
-    tables = (
-        Table.of_records(
-            "Overlap with the final mask" if several else f"Overlap with the final mask: {results[0].run}",
-            (
-                run,
-                Column("epoch", kind="count"),
-                Column("kappa", kind="rate"),
-                Column("jaccard", "Jaccard", "rate"),
-                Column("intersection_share", "share", "rate"),
-                Column("expected_share", "chance", "rate"),
-                Column("active", kind="count", shown=not several),
-                Column("births", kind="count"),
-                Column("deaths", kind="count"),
-            ),
-            curve,
-            " ".join(sentence(result, named=several) for result in results),
-        ),
-        Table.of_records(
-            f"Epoch from which on kappa stays at {threshold} or above",
-            (
-                run,
-                Column("name", "layer"),
-                Column("final_density", "final dens.", "rate"),
-                Column("initial_kappa", "first kappa", "rate"),
-                Column("emergence_epoch", "emergence", "count"),
-                Column("reason", "remark"),
-            ),
-            layers,
-            _layers_sentence(results),
-        ),
+    hubs = {side: f"hub_kappa_{side}" for side in SIDES}
+    drawn = any(run["null"] for run in told)
+    records = [
+        {"run": run["run"], **point}
+        | {key: run["hubs"][side]["kappa"][place] for side, key in hubs.items()}
+        | null_cells(point["null"])
+        for run in told
+        for place, point in enumerate(run["curve"])
+    ]
+    columns = (
+        Column("run", shown=several),
+        Column("epoch", kind="count"),
+        Column("lr", kind="rate", shown=not several and any(record["lr"] is not None for record in records)),
+        Column("kappa", kind="rate"),
+        *null_columns(drawn),
+        Column("kappa_beyond_initial", "beyond", "rate"),
+        Column("jaccard", "Jaccard", "rate", shown=False),
+        Column("intersection_share", "share", "rate", shown=False),
+        Column("expected_share", "chance", "rate", shown=False),
+        Column("active", kind="count", shown=False),
+        Column("births", kind="count"),
+        Column("deaths", kind="count"),
+        Column("turnover", kind="rate", shown=False),
+        Column("expected_turnover", kind="rate", shown=False),
+        Column("regrowth", kind="count", shown=False),
+        Column("expected_regrowth", kind="rate", shown=False),
+        Column("regrowth_share", "regrown", "rate"),
+        Column("expected_regrowth_share", "chance", "rate"),
+        Column("regrowth_z", kind="rate", shown=False),
+        Column("exploration", "explored", "rate"),
+        Column("expected_exploration", kind="rate", shown=False),
+        *(Column(key, kind="rate", shown=False) for key in hubs.values()),
     )
-    return Document("emergence", {"runs": [result.to_dict() for result in results]}, tables, (_SHARE, _FREEZE))
+    title = "Overlap with the final mask" + ("" if several else f": {results[0].run}")
+    return Table.of_records(title, columns, records, _each(sentence, results))
+
+
+def _layer_table(results: Sequence[Emergence]) -> Table:
+    return Table.of_records(
+        f"Epoch from which on kappa stays at {results[0].threshold:g} or above",
+        (
+            Column("run", shown=len(results) > 1),
+            Column("name", "layer"),
+            Column("final_density", "density", "rate"),
+            Column("initial_kappa", "first kappa", "rate"),
+            Column("emergence_epoch", "emergence", "count"),
+            Column("half_life", "half-life", "count"),
+            Column("exploration", "explored", "rate", shown=False),
+            Column("reason", "remark"),
+        ),
+        [{"run": result.run, **_layer(layer)} for result in results for layer in result.layers],
+        _layers_sentence(results),
+    )
 
 
 def _layer(layer: LayerEmergence) -> dict[str, Cell]:
@@ -62,25 +124,10 @@ def _layer(layer: LayerEmergence) -> dict[str, Cell]:
         "final_density": layer.final_active / layer.size if layer.size else None,
         "initial_kappa": layer.kappa[0],
         "emergence_epoch": layer.emergence_epoch,
+        "half_life": layer.spells.survival.median,
+        "exploration": layer.turnover[-1].exploration,
         "reason": f"{layer.undefined} at the end" if layer.undefined else "",
     }
-
-
-def sentence(result: Emergence, named: bool = False) -> str:
-    """Return in words when a run found its final mask, and how much of it was there at first."""
-    first, last = result.curve[0], result.curve[-1]
-    name = f"{result.run}: " if named else ""
-    if result.emergence_epoch is None:
-        return f"{name}Emergence is not defined, because every final layer is dense or empty."
-    if result.emergence_epoch == last.epoch:
-        when = f"only the last snapshot (epoch {last.epoch}) is there: the mask was still changing"
-    else:
-        when = f"from epoch {result.emergence_epoch} on, of {last.epoch}"
-    return (
-        f"{name}kappa with the final mask reaches {result.threshold:g} for good {when}; at epoch {first.epoch} "
-        f"kappa = {rate(first.kappa)} (chance 0), with {rate(first.intersection_share)} of the final mask in place "
-        f"against {rate(first.expected_share)} by chance."
-    )
 
 
 def _layers_sentence(results: Sequence[Emergence]) -> str:
@@ -93,3 +140,57 @@ def _layers_sentence(results: Sequence[Emergence]) -> str:
     first, last = min(defined), max(defined)
     span = f"at epoch {first}" if first == last else f"between epochs {first} and {last}"
     return f"Layers reach kappa = {results[0].threshold:g} (chance 0) for good {span}{rest}."
+
+
+def _survival_table(results: Sequence[Emergence], told: Sequence[dict[str, Any]]) -> Table:
+    return Table.of_records(
+        "Share of spells that last longer",
+        (
+            Column("run", shown=len(results) > 1),
+            Column("duration", "epochs", "count"),
+            Column("at_risk", "at risk", "count"),
+            Column("survival", "share", "rate"),
+            Column("low", "low (95 %)", "rate"),
+            Column("high", "high (95 %)", "rate"),
+            Column("expected_survival", "chance", "rate"),
+        ),
+        [{"run": run["run"], **point} for run in told for point in _shown(run["survival"]["curve"])],
+        _each(survival_sentence, results),
+    )
+
+
+def _shown(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the last point of a survival curve, and the first ones as long as the durations to be shown."""
+    ended = [point for point in points if point["duration"]]
+    found = [next((p for p in ended if p["duration"] >= duration), None) for duration in _SHOWN_DURATIONS]
+    places = {point["duration"]: point for point in (*found, *ended[-1:]) if point is not None}
+    return [places[duration] for duration in sorted(places)]
+
+
+def _hub_table(results: Sequence[Emergence]) -> Table:
+    records = []
+    for result in results:
+        for fan_out, fan_in in zip(*(result.hubs[side].layers for side in SIDES), strict=True):
+            record: dict[str, Cell] = {"run": result.run, "name": fan_out.name}
+            for side, layer in zip(SIDES, (fan_out, fan_in), strict=True):
+                record |= {f"{side}_hubs": layer.hubs[-1], f"{side}_units": layer.units}
+                record |= {f"{side}_kappa": layer.kappa[0], f"{side}_z": layer.z[0]}
+            records.append(record)
+    sides = [
+        column
+        for side, units in zip(SIDES, ("inputs", "outputs"), strict=True)
+        for column in (
+            Column(f"{side}_units", units, "count"),
+            Column(f"{side}_hubs", "hubs", "count"),
+            Column(f"{side}_kappa", "kappa", "rate"),
+            Column(f"{side}_z", kind="rate", shown=False),
+        )
+    ]
+    return Table.of_records(
+        "Hubs: the tenth of a layer's units with most active weights, ties included;\n"
+        "inputs by fan-out, outputs by fan-in; kappa = those of the first snapshot\n"
+        "against the final ones",
+        (Column("run", shown=len(results) > 1), Column("name", "layer"), *sides),
+        records,
+        _each(hubs_sentence, results),
+    )

@@ -1,100 +1,45 @@
-"""When a run finds its final mask: overlap with the end, epoch by epoch."""
+"""When a run finds its final mask, and how its structure moves until then: one pass over the snapshots."""
 
 import dataclasses
+import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 from masktools.errors import StructureError
 from masktools.masks import PackedMask
+from masktools.nulls.trial import DrawPlan
 from masktools.runs import Run
-from masktools.statistics.chance import Chance
-from masktools.structure.dynamics.curve import CurvePoint, curve_point
+from masktools.snapshot.content import AXES
+from masktools.snapshot.read import Snapshot
+from masktools.structure.dynamics.approach import ApproachCounter
+from masktools.structure.dynamics.beside_null import approach_trials
+from masktools.structure.dynamics.curve import CurvePoint, curve_point, emergence_epoch
+from masktools.structure.dynamics.early_bird import EarlyBirdCounter
+from masktools.structure.dynamics.emergence_result import Emergence, LayerEmergence
+from masktools.structure.dynamics.hubs import HubCounter
+from masktools.structure.dynamics.spell_counter import SpellCounter
+from masktools.structure.dynamics.turnover import Turnover, TurnoverCounter
 from masktools.structure.overlap import check_same_layers
-from masktools.structure.source import as_run
+from masktools.structure.source import as_run, recorded
 
 __all__ = ["Emergence", "LayerEmergence", "emergence", "emergence_epoch", "emergence_of"]
 
 
-@dataclasses.dataclass(frozen=True)
-class LayerEmergence:
-    """When one layer found its final mask.
-
-    Parameters
-    ----------
-    name
-        Name of the layer.
-    emergence_epoch
-        First epoch from which on kappa stays at the threshold or above; None where it is not defined.
-    undefined
-        Why there is no emergence epoch: ``dense`` or ``empty`` final layer; None where there is one.
-    size, final_active
-        Number of weights, and of those active at the end.
-    kappa
-        Kappa with the final mask at each snapshot, in the order of the curve.
-    """
-
-    name: str
-    emergence_epoch: int | None
-    undefined: str | None
-    size: int
-    final_active: int
-    kappa: tuple[float | None, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Emergence:
-    """How a run approached its final mask.
-
-    Parameters
-    ----------
-    run
-        Path of the run.
-    threshold
-        Kappa that counts as having arrived.
-    emergence_epoch
-        First epoch from which on kappa over all layers stays at the threshold or above; None where every
-        final layer is dense or empty.
-    layers
-        The same for each layer.
-    curve
-        One point a snapshot, in order of epochs.
-    """
-
-    run: str
-    threshold: float
-    emergence_epoch: int | None
-    layers: tuple[LayerEmergence, ...]
-    curve: tuple[CurvePoint, ...]
-
-    @property
-    def initial_share(self) -> float | None:
-        """Share of the final mask that was active in the first snapshot; 1 for a run that starts dense."""
-        return self.curve[0].intersection_share
-
-    @property
-    def expected_initial_share(self) -> float | None:
-        """Chance level of `initial_share`."""
-        return self.curve[0].expected_share
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON-ready values."""
-        return {
-            "run": self.run,
-            "threshold": self.threshold,
-            "emergence_epoch": self.emergence_epoch,
-            "initial_share": self.initial_share,
-            "expected_initial_share": self.expected_initial_share,
-            "layers": [{**dataclasses.asdict(layer), "kappa": list(layer.kappa)} for layer in self.layers],
-            "curve": [dataclasses.asdict(point) for point in self.curve],
-        }
-
-
-def emergence(run: Run | str | os.PathLike[str], threshold: float = 0.9) -> Emergence:
-    """Return when a run found its final mask.
+def emergence(
+    run: Run | str | os.PathLike[str],
+    threshold: float = 0.9,
+    window: int = 5,
+    *,
+    null: str | None = None,
+    draws: int = 199,
+    seed: int = 0,
+    jobs: int = 1,
+) -> Emergence:
+    """Return when a run found its final mask, and how it moved until then.
 
     A decaying learning rate freezes masks by itself: weights that hardly move keep their ranks. An early
-    emergence is a finding only against a run whose learning rate stays up.
+    emergence is a finding only against a run whose learning rate stays up. The rates that the run's log
+    holds stand beside the curve.
 
     Parameters
     ----------
@@ -102,20 +47,44 @@ def emergence(run: Run | str | os.PathLike[str], threshold: float = 0.9) -> Emer
         A run directory or an opened run, with at least two snapshots.
     threshold
         Kappa that counts as having arrived, above 0 and at most 1.
+    window
+        Number of masks that have to agree for an early bird, at least 2.
+    null
+        What random masks keep of each snapshot's: a rung of the null ladder (`masktools.nulls.ladder.LADDER`). None
+        draws none: agreement has an exact chance level without, that of independent masks with the same number of
+        weights in every layer.
+    draws, seed, jobs
+        Number of random masks of each snapshot, what they follow from, and the number of processes.
 
     Raises
     ------
     StructureError
-        If there are fewer than two snapshots, the threshold lies outside (0, 1], or layers change.
+        If there are fewer than two snapshots, the threshold lies outside (0, 1], the window is too short, or layers
+        change.
     RunError, SnapshotError
         If the run cannot be read.
     """
+    plan = None if null is None else DrawPlan(null, draws, seed, jobs)
     run = as_run(run)
     if len(run) < 2:
         raise StructureError(f"{run.path}: emergence needs at least two snapshots, there is {len(run)}")
-    return emergence_of(
-        ((snapshot.epoch, snapshot.masks()) for snapshot in run), run.final.masks(), threshold, str(run.path)
+    final = recorded(run.final).packed
+
+    def snapshots() -> Iterator[tuple[int, Mapping[str, PackedMask]]]:
+        for snapshot in run[:-1]:
+            yield snapshot.epoch, recorded(snapshot).packed
+        yield run.final.epoch, final
+
+    found = emergence_of(
+        snapshots(),
+        final,
+        threshold,
+        str(run.path),
+        window=window,
+        rates=_rates(run),
+        groups=_groups(run.final),
     )
+    return found if plan is None else dataclasses.replace(found, trials=approach_trials(run, plan))
 
 
 def emergence_of(
@@ -123,25 +92,37 @@ def emergence_of(
     final: Mapping[str, PackedMask],
     threshold: float = 0.9,
     label: str = "run",
+    *,
+    window: int = 5,
+    rates: Mapping[int, float] | None = None,
+    groups: Mapping[str, int] | None = None,
 ) -> Emergence:
-    """Return when a sequence of masks arrived at the final one.
+    """Return when a sequence of masks arrived at the final one, and how it moved until then.
 
     Parameters
     ----------
     snapshots
         Epoch and masks by layer name, in order of epochs; the last one holds the final masks. They are
-        taken one by one, so only two need to be in memory.
+        taken one by one, so only a window of them is in memory.
     final
         The final masks.
     threshold
         As for `emergence`.
     label
         What the run is called.
+    window
+        As for `emergence`.
+    rates
+        Learning rate by epoch, where it is known.
+    groups
+        Number of groups by layer name, 1 but for grouped convolutions, of the layers whose hubs to follow: their axes
+        are outputs, inputs, kernel. None takes every layer with two axes or more for one without groups.
 
     Raises
     ------
     StructureError
-        If the threshold lies outside (0, 1], layers change, or there is no snapshot.
+        If the threshold lies outside (0, 1], the window is shorter than 2, layers change, epochs do not ascend, there
+        is no snapshot, or the last one does not hold the final masks.
 
     Notes
     -----
@@ -156,64 +137,69 @@ def emergence_of(
     """
     if not 0 < threshold <= 1:
         raise StructureError(f"threshold must lie above 0 and at most 1, got {threshold}")
-    epochs: list[int] = []
+    names = tuple(final)
+    if groups is None:
+        groups = {name: 1 for name, mask in final.items() if len(mask.shape) > 1}
+    approach, turnovers, hubs = ApproachCounter(final), TurnoverCounter(names), HubCounter(final, groups)
+    spells = SpellCounter({name: mask.size for name, mask in final.items()})
+    early = EarlyBirdCounter(names, window, threshold)
     curve: list[CurvePoint] = []
-    kappas: dict[str, list[float | None]] = {name: [] for name in final}
-    before: Mapping[str, PackedMask] | None = None
+    changes: dict[str, list[Turnover]] = {name: [] for name in names}
+    masks: Mapping[str, PackedMask] = {}
     for epoch, masks in snapshots:
         check_same_layers(masks, final, (f"{label} (epoch {epoch})", f"{label} (last epoch)"))
-        pairs = {
-            name: (Chance(last.size, masks[name].active, last.active), masks[name].intersection(last))
-            for name, last in final.items()
-        }
-        for name, (chance, shared) in pairs.items():
-            kappas[name].append(chance.kappa(shared))
-        epochs.append(epoch)
-        curve.append(curve_point(epoch, pairs.values(), masks, before))
-        before = masks
+        if curve and epoch <= curve[-1].epoch:
+            raise StructureError(f"{label}: epoch {epoch} comes after epoch {curve[-1].epoch}")
+        pairs, beyond = approach.add(masks)
+        changed, total = turnovers.add(masks)
+        spells.add(masks)
+        early.add(epoch, masks)
+        hubs.add(masks)
+        for name in names:
+            changes[name].append(changed[name])
+        curve.append(curve_point(epoch, pairs, total, beyond, (rates or {}).get(epoch)))
     if not curve:
         raise StructureError(f"{label}: no snapshots")
+    if any(masks[name] != mask for name, mask in final.items()):
+        raise StructureError(f"{label}: the last snapshot (epoch {curve[-1].epoch}) does not hold the final masks")
+    epochs = [point.epoch for point in curve]
+    settled, tables = early.result(), spells.tables(epochs)
     layers = tuple(
         LayerEmergence(
-            name,
-            emergence_epoch(epochs, kappas[name], threshold),
-            "empty" if not mask.active else "dense" if mask.active == mask.size else None,
-            mask.size,
-            mask.active,
-            tuple(kappas[name]),
+            name=name,
+            emergence_epoch=emergence_epoch(epochs, approach.kappa[name], threshold),
+            undefined="empty" if not mask.active else "dense" if mask.active == mask.size else None,
+            size=mask.size,
+            final_active=mask.active,
+            kappa=tuple(approach.kappa[name]),
+            kappa_beyond_initial=tuple(approach.kappa_beyond_initial[name]),
+            emergence_epoch_beyond_initial=emergence_epoch(epochs, approach.kappa_beyond_initial[name], threshold),
+            early_bird_epoch=settled.layers[name],
+            turnover=tuple(changes[name]),
+            spells=tables[name],
         )
         for name, mask in final.items()
     )
     overall = emergence_epoch(epochs, [point.kappa for point in curve], threshold)
-    return Emergence(label, threshold, overall, layers, tuple(curve))
+    return Emergence(label, threshold, overall, layers, tuple(curve), settled, hubs.result())
 
 
-def emergence_epoch(epochs: Sequence[int], kappas: Sequence[float | None], threshold: float) -> int | None:
-    """Return the first epoch from which on kappa stays at the threshold or above.
+def _rates(run: Run) -> dict[int, float]:
+    """Return the learning rate by epoch where the log holds a number."""
+    found = {}
+    for record in run.metrics:
+        epoch, rate = record.get("epoch"), record.get("lr")
+        if isinstance(rate, int | float) and not isinstance(rate, bool) and math.isfinite(rate):
+            found[epoch] = float(rate)
+    return {epoch: rate for epoch, rate in found.items() if isinstance(epoch, int)}
 
-    Parameters
-    ----------
-    epochs
-        Ascending.
-    kappas
-        Kappa with the final mask at each epoch. An undefined kappa (None) has not arrived: it ends a
-        stretch as a low value does, and at the last epoch it makes the result undefined.
-    threshold
-        Kappa that counts as having arrived.
 
-    Returns
-    -------
-    int or None
-        None if the last kappa is undefined or below the threshold.
-
-    Examples
-    --------
-    >>> emergence_epoch([0, 1, 2, 3], [0.2, 0.95, 0.8, 1.0], 0.9)
-    3
-    """
-    found: int | None = None
-    for epoch, kappa in zip(reversed(epochs), reversed(kappas), strict=True):
-        if kappa is None or kappa < threshold:
-            break
-        found = epoch
-    return found
+def _groups(snapshot: Snapshot) -> dict[str, int]:
+    """Return the groups of the layers whose axes are known; one group where no operator graph tells."""
+    known = [
+        name
+        for name, layer in snapshot.layers.items()
+        if sorted(layer.axes.split(",")) == sorted(AXES.get(len(layer.shape), "").split(",")) != [""]
+    ]
+    groups = snapshot.topology.groups if snapshot.topology else {}
+    return {name: groups.get(name, 1) for name in known}

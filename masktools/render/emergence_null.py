@@ -1,0 +1,58 @@
+"""The approach of a run to its final mask beside random masks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from masktools.render.document import Cell, Column
+from masktools.render.numbers import rate
+from masktools.structure.dynamics.emergence_result import Emergence
+
+__all__ = ["null_cells", "null_columns", "null_sentence"]
+
+_METRICS = ("kappa", "hub_kappa_fan_out", "hub_kappa_fan_in")
+_LEVELS = ("mean", "low", "high", "p_value")
+
+
+def null_columns(drawn: bool) -> list[Column]:
+    """Return the columns of what was drawn: the mean for kappa is shown, the rest is for programs."""
+    if not drawn:
+        return []
+    return [
+        Column(f"{metric}_null_{key}", "null", "rate", shown=(metric, key) == ("kappa", "mean"))
+        for metric in _METRICS
+        for key in _LEVELS
+    ]
+
+
+def null_cells(levels: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Cell]:
+    """Return the values of those columns at one snapshot; empty where nothing was drawn."""
+    found = levels or {}
+    return {f"{metric}_null_{key}": found.get(metric, {}).get(key) for metric in _METRICS for key in _LEVELS}
+
+
+def null_sentence(result: Emergence, named: bool = False) -> str:
+    """Return in words what random masks in the place of the first snapshot reach.
+
+    Parameters
+    ----------
+    result
+        The dynamics of a run whose null was drawn.
+    named
+        Whether to begin with the run.
+    """
+    name = f"{result.run}: " if named else ""
+    plan = result.trials[0].plan
+    level = result.trials[0].level("kappa")
+    if level is None:
+        return f"{name}kappa is not defined at epoch {result.epochs[0]}."
+    above = [
+        point.epoch
+        for point, trial in zip(result.curve, result.trials, strict=True)
+        if (found := trial.level("kappa")) is not None and found.observed > found.high
+    ]
+    return (
+        f"{name}At epoch {result.epochs[0]} kappa = {rate(level.observed)} against {rate(level.mean)} "
+        f"({rate(level.low)} to {rate(level.high)} in 95 % of {plan.draws} draws) for random masks '{plan.null}' in "
+        f"the place of the snapshot's, p = {rate(level.p_value)}; {len(above)} of {len(result.epochs)} snapshots agree "
+        "with the final mask more than their random masks."
+    )
