@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from masktools.errors import StructureError
 from masktools.masks import PackedMask
 
-__all__ = ["MaskStack"]
+__all__ = ["MaskStack", "rows_in_common"]
 
 _BLOCK = 2**14
 """Bytes of each mask that are counted at once: a block of a hundred masks stays in the cache."""
@@ -119,6 +119,23 @@ class MaskStack:
         }
 
 
+def rows_in_common(rows: NDArray[np.bool_], columns: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return in how many places a row of one array and a row of another are both true: ``rows @ columns.T``, exact.
+
+    Parameters
+    ----------
+    rows, columns
+        Boolean, shapes (n, places) and (m, places).
+
+    Returns
+    -------
+    ndarray
+        Shape (n, m). Counting bits is an order of magnitude faster than a product of floats for wide arrays.
+    """
+    sides = [MaskStack({"": np.packbits(side, axis=1)}, {"": side.shape[1:]}) for side in (rows, columns)]
+    return sides[0].intersections(sides[1])[""]
+
+
 def _distances(rows: Mapping[str, NDArray[np.uint8]], columns: Mapping[str, NDArray[np.uint8]] | None) -> _Counts:
     """Return the Hamming distance of each row to each column, or to each other row, by layer."""
     from concurrent.futures import ThreadPoolExecutor
@@ -137,6 +154,9 @@ def _distances(rows: Mapping[str, NDArray[np.uint8]], columns: Mapping[str, NDAr
         name, start, stop = piece
         return name, _piece(rows[name], None if columns is None else columns[name], start, stop)
 
+    if len(pieces) == 1:
+        name, part = count(pieces[0])
+        return {**total, name: part}
     # The counting leaves Python's lock, so threads share the work; sums of integers do not depend on their order.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with ThreadPoolExecutor(cores) as pool:

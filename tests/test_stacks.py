@@ -6,7 +6,7 @@ from synthetic import pack
 
 from masktools.errors import StructureError
 from masktools.masks import PackedMask
-from masktools.stacks import _BLOCK, MaskStack
+from masktools.stacks import _BLOCK, MaskStack, rows_in_common
 
 
 def stack_of(masks):
@@ -66,3 +66,10 @@ def test_layers_that_differ_are_named():
         MaskStack.of([], 0)
     with pytest.raises(StructureError, match="cannot be compared: a"):
         MaskStack.of([mask], 1).intersections(MaskStack.of([other], 1))
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 40), st.integers(0, 2**32 - 1))
+def test_rows_in_common_is_a_product(rows, columns, places, seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.random((rows, places)) < 0.4, rng.random((columns, places)) < 0.6
+    assert rows_in_common(a, b).tolist() == (a.astype(int) @ b.astype(int).T).tolist()
