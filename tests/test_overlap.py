@@ -10,7 +10,8 @@ from synthetic import pack, random_masks
 from masktools.errors import RunError, SnapshotError, StructureError
 from masktools.masks import PackedMask
 from masktools.runs import open_run
-from masktools.structure.comparison import compare, compare_many
+from masktools.structure.comparison import compare
+from masktools.structure.comparisons import compare_many
 from masktools.structure.configuration import ABSENT, config_differences, flatten
 from masktools.structure.overlap import overlap_of
 

@@ -16,7 +16,8 @@ from masktools.render.document import Column, Document, Table
 from masktools.render.emergence import sentence
 from masktools.render.formats import FORMATS
 from masktools.render.numbers import count, printable, rate, show
-from masktools.structure.comparison import Comparison, Comparisons
+from masktools.structure.comparison import Comparison
+from masktools.structure.comparisons import Comparisons
 from masktools.structure.dynamics.emergence import emergence_of
 from masktools.structure.overlap import overlap_of
 

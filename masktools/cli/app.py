@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from masktools import __version__
-from masktools.cli import compare, connectivity, emergence, info, prune, reinit, train, verify
+from masktools.cli import compare, connectivity, criteria, emergence, explain, info, prune, reinit, train, verify
 from masktools.cli.command import Command, help_text
 from masktools.errors import MasktoolsError
 
@@ -18,8 +18,10 @@ COMMANDS: Final[tuple[Command, ...]] = (
     train.COMMAND,
     info.COMMAND,
     compare.COMMAND,
+    explain.COMMAND,
     emergence.COMMAND,
     connectivity.COMMAND,
+    criteria.COMMAND,
     reinit.COMMAND,
     prune.COMMAND,
     verify.COMMAND,

@@ -7,11 +7,13 @@ import typer
 
 __all__ = [
     "DeviceOption",
+    "DrawsOption",
     "EpochOption",
     "JobsOption",
     "NullName",
     "NullOption",
     "NullSeedOption",
+    "OptionalNullOption",
     "QuietOption",
     "RunArgument",
 ]
@@ -52,6 +54,22 @@ NullOption = Annotated[
     ),
 ]
 """Annotation of a parameter ``null: NullOption = "layer"``."""
+
+OptionalNullOption = Annotated[
+    NullName | None,
+    typer.Option(
+        "--null",
+        help="Draw random masks that keep the number of active weights of the network (global), also of every layer "
+        "(layer), of every output unit (neuron), of every input unit (degree), of every kernel (tap).",
+        show_default=False,
+    ),
+]
+"""Annotation of a parameter ``null: OptionalNullOption = None``."""
+
+DrawsOption = Annotated[
+    int, typer.Option("--draws", metavar="N", min=1, help="Random masks of each null; 199 or more for a p-value.")
+]
+"""Annotation of a parameter ``draws: DrawsOption = 199``."""
 
 NullSeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the random masks.")]
 """Annotation of a parameter ``seed: NullSeedOption = 0``."""

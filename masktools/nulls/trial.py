@@ -1,9 +1,7 @@
 """The one mechanism behind every null level: draw masks, measure each, and place the observed number among them."""
 
-import concurrent.futures
 import dataclasses
 import functools
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -62,6 +60,10 @@ class DrawPlan:
         for name, least in (("draws", 1), ("seed", 0), ("jobs", 1)):
             if getattr(self, name) < least:
                 raise StructureError(f"{name} of a null must be at least {least}, not {getattr(self, name)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the random masks follow from; in how many processes they were drawn makes no difference."""
+        return {"name": self.null, "draws": self.draws, "seed": self.seed}
 
     def rng(self, place: int) -> np.random.Generator:
         """Return the source of randomness of a draw; place -1 belongs to what all draws share."""
@@ -182,6 +184,9 @@ def _measured(measure: Measure, start: _Start) -> Iterator[Numbers]:
     if jobs == 1:
         yield from (measure(*start.draw(place)) for place in places)
         return
+    import concurrent.futures  # only needed here, and it takes as long to load as numpy.random
+    import multiprocessing
+
     # A fresh interpreter for each process: a fork would copy the locks of threads that it does not copy.
     with concurrent.futures.ProcessPoolExecutor(
         jobs, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(measure, start)

@@ -10,7 +10,7 @@ __all__ = ["as_csv"]
 
 
 def as_csv(document: Document, width: int = 80, styled: bool = False) -> str:  # noqa: ARG001
-    """Return the first table: one header row, numbers in full, an empty field where one is not defined.
+    """Return the records, or the first table: a header row, numbers in full, an empty field where one is not defined.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def as_csv(document: Document, width: int = 80, styled: bool = False) -> str:  #
     width, styled
         Without effect; every format takes them.
     """
-    table = document.tables[0]
+    table = document.records or document.tables[0]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([column.name for column in table.columns])

@@ -1,21 +1,35 @@
 """Comparisons as documents."""
 
+from typing import Any
+
+from masktools.render.comparison_nulls import (
+    UNITS_NOTE,
+    against_null,
+    aligned_table,
+    pairs_table,
+    unit_rows,
+    units_table,
+)
 from masktools.render.document import Column, Document, Table
 from masktools.render.numbers import rate, show
-from masktools.structure.comparison import Comparison, Comparisons
+from masktools.structure.comparison import Comparison
+from masktools.structure.comparisons import Comparisons
 from masktools.structure.configuration import ABSENT
 from masktools.structure.overlap import LayerOverlap
 
-__all__ = ["comparison_document", "comparisons_document", "verdict"]
+__all__ = ["comparison_document", "comparisons_document", "mean_sentence", "verdict"]
 
 _MATRIX_LIMIT = 8
 """Runs up to which the matrix fits 80 columns."""
+
+_FEW_RUNS = 10
+"""Runs below which a bootstrap interval over runs is too narrow to leave unsaid."""
 
 _CHANCE = (
     "chance = Jaccard index of independent uniform masks with the same number of active weights in every layer; "
     "kappa is 0 for those, and z counts standard deviations from them."
 )
-_PAIRS = "pairs share runs, so they are not independent: for an interval resample runs, not pairs."
+_PAIRS = "pairs share runs, so they are not independent: the interval resamples runs, not pairs."
 
 _COLUMNS = (
     Column("name", "layer"),
@@ -57,27 +71,47 @@ def verdict(total: LayerOverlap) -> str:
 
 
 def comparison_document(result: Comparison) -> Document:
-    """Return the comparison of two runs: a row a layer, the total last, then the configuration."""
+    """Return the comparison of two runs: a row a layer, the total last, then degrees, alignment and configuration."""
     (a, b), (epoch_a, epoch_b) = result.runs, result.epochs
-    tables = [
-        Table.of_records(
-            f"A = {a} (epoch {epoch_a})\nB = {b} (epoch {epoch_b})",
-            _COLUMNS,
-            [row.to_dict() for row in (*result.layers, result.total)],
-            verdict(result.total) + ".",
-        )
-    ]
+    rows = [row.to_dict() for row in (*result.layers, result.total)]
+    title = f"A = {a} (epoch {epoch_a})\nB = {b} (epoch {epoch_b})"
+    tables = [Table.of_records(title, _COLUMNS, rows, verdict(result.total) + ".")]
+    tables += [table for table in (against_null(result), units_table(result), aligned_table(result)) if table]
     if result.configuration:
-        rows = tuple((item.key, _value(item.a), _value(item.b)) for item in result.configuration)
+        values = tuple((item.key, _value(item.a), _value(item.b)) for item in result.configuration)
         tables.append(
             Table(
                 "Configuration, where it differs",
                 (Column("key"), Column("a", "A"), Column("b", "B")),
-                rows,
-                f"{len(rows)} configuration {'key differs' if len(rows) == 1 else 'keys differ'}.",
+                values,
+                f"{len(values)} configuration {'key differs' if len(values) == 1 else 'keys differ'}.",
             )
         )
-    return Document("compare", result.to_dict(), tuple(tables), (_CHANCE,))
+    notes = [_CHANCE]
+    if result.degrees:
+        notes.append(UNITS_NOTE)
+    if result.nnstd_missing:
+        notes.append(f"NNSTD was not measured: {result.nnstd_missing}.")
+    return Document("compare", result.to_dict(), tuple(tables), tuple(notes), _records(title, result, rows))
+
+
+def _records(title: str, result: Comparison, rows: list[dict[str, Any]]) -> Table:
+    """Return everything that there is of each layer in one row."""
+    units = {row["name"]: row for row in unit_rows(result)}
+    names = list(dict.fromkeys(key for row in units.values() for key in row if key != "name"))
+    levels = ("mean", "low", "high", "p_value", "adjusted_p_value")
+    metrics = dict.fromkeys(metric for metric, _ in result.trial.levels) if result.trial else {}
+    drawn = [f"{metric}_null_{key}" for metric in metrics for key in levels]
+    columns = (*_COLUMNS, *(Column(name, kind="rate") for name in (*names, *drawn)))
+    blank = dict.fromkeys((*names, *drawn))
+    records = []
+    for row in rows:
+        null: dict[str, Any] = {}
+        for metric in metrics:
+            level = result.level(metric, row["name"])
+            null |= {f"{metric}_null_{key}": getattr(level, key) for key in levels} if level else {}
+        records.append({**blank, **row, **units.get(row["name"], {}), **null})
+    return Table.of_records(title, columns, records, "")
 
 
 def comparisons_document(result: Comparisons) -> Document:
@@ -91,8 +125,23 @@ def comparisons_document(result: Comparisons) -> Document:
             (f"{i + 1}  {run} (epoch {epoch})", *row)
             for i, (run, epoch, row) in enumerate(zip(result.runs, result.epochs, result.matrix(), strict=True))
         )
-        tables.append(Table("kappa", (Column("run"), *numbers), rows, "Chance level of kappa is 0 for every pair."))
-    return Document("compare", result.to_dict(), tuple(tables), (_CHANCE, _PAIRS))
+        tables.append(Table("kappa", (Column("run"), *numbers), rows, mean_sentence(result)))
+    drawn = pairs_table(result)
+    return Document("compare", result.to_dict(), (*tables, *([drawn] if drawn else [])), (_CHANCE, _PAIRS))
+
+
+def mean_sentence(result: Comparisons) -> str:
+    """Return the mean kappa over pairs in words, with its interval over runs."""
+    mean = result.mean()
+    if mean.mean is None:
+        return "kappa is undefined for every pair."
+    if mean.low is None:
+        return f"Mean kappa {rate(mean.mean)} (chance 0); an interval over runs needs at least three runs."
+    few = ", few: the interval is too narrow" if mean.runs < _FEW_RUNS else ""
+    return (
+        f"Mean kappa {rate(mean.mean)}, 95 % interval {rate(mean.low)} to {rate(mean.high)} by resampling "
+        f"{mean.runs} runs{few} (chance 0)."
+    )
 
 
 def _range(result: Comparisons) -> str:

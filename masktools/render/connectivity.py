@@ -1,6 +1,6 @@
 """Connectivity results as documents."""
 
-from masktools.render.document import Column, Document, Table
+from masktools.render.document import Cell, Column, Document, Table
 from masktools.render.numbers import count, rate
 from masktools.structure.connectivity_result import Connectivity, TotalConnectivity
 
@@ -43,21 +43,37 @@ def connectivity_document(result: Connectivity) -> Document:
         [*data["layers"], {**data["total"], **whole}],
         sentence(result),
     )
+    symmetries = result.symmetries.total.log10_symmetries if result.symmetries else None
+    measures: tuple[tuple[str, Cell, str, float], ...] = (
+        ("density", total.density, "", 1),
+        ("effective density", total.effective_density, "effective", total.size),
+        ("log10 of paths, by channels", data["total"]["log10_paths"], "log10_paths", 1),
+        ("log10 of paths, tap by tap", data["total"]["log10_tap_paths"], "", 1),
+        ("log10 of symmetries", symmetries, "log10_symmetries", 1),
+        ("inputs used", total.inputs_used, "", 1),
+        ("inputs", total.inputs, "", 1),
+        ("units", total.units, "", 1),
+        ("weak components", total.components, "components", 1),
+        ("isolated units", total.isolated, "", 1),
+        ("share of units in the largest", total.giant_share, "", 1),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for name, value, metric, scale in measures:
+        level = result.level(metric)
+        drawn = (level.mean, level.low, level.high) if level else (None,) * 3
+        rows.append((name, value, *(None if number is None else number / scale for number in drawn)))
+    columns = (
+        Column("measure"),
+        Column("value", kind="rate"),
+        Column("null", kind="rate"),
+        Column("low", "2.5 %", "rate"),
+        Column("high", "97.5 %", "rate"),
+    )
+    shown = len(columns) if result.trial else 2
     facts = Table(
-        "The network as a whole",
-        (Column("measure"), Column("value", kind="rate")),
-        (
-            ("density", total.density),
-            ("effective density", total.effective_density),
-            ("log10 of paths, by channels", data["total"]["log10_paths"]),
-            ("log10 of paths, tap by tap", data["total"]["log10_tap_paths"]),
-            ("inputs used", total.inputs_used),
-            ("inputs", total.inputs),
-            ("units", total.units),
-            ("weak components", total.components),
-            ("isolated units", total.isolated),
-            ("share of units in the largest", total.giant_share),
-        ),
+        "The network as a whole" + (f"; null: random masks '{result.trial.plan.null}'" if result.trial else ""),
+        columns[:shown],
+        tuple(row[:shown] for row in rows),
         _components(total),
     )
     return Document("connectivity", data, (layers, facts), (_UNITS,))

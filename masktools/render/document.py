@@ -97,12 +97,15 @@ class Document:
         What programs get as JSON: nested mappings and sequences of plain values or numpy arrays. The keys
         ``schema_version``, ``command``, ``readings`` and ``notes`` are added when it is written.
     tables
-        What people get. The first table is the main one, and what CSV holds.
+        What people get. The first table is the main one, and what CSV holds unless there is `records`.
     notes
         Further sentences for people: caveats, what was left out and why.
+    records
+        What CSV holds instead, where programs get more rows than people can read.
     """
 
     command: str
     data: Mapping[str, Any]
     tables: tuple[Table, ...]
     notes: tuple[str, ...] = ()
+    records: Table | None = None

@@ -4,7 +4,7 @@ import math
 
 from masktools.render.document import Cell, Kind
 
-__all__ = ["count", "printable", "rate", "show"]
+__all__ = ["count", "percent", "printable", "rate", "show"]
 
 UNDEFINED = "-"
 
@@ -44,6 +44,17 @@ def rate(value: float | None) -> str:
     if math.isinf(value) or abs(value) < 1e-4:
         return f"{value:.1e}"
     return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
+
+
+def percent(value: float | None) -> str:
+    """Return a share in per cent.
+
+    >>> [percent(x) for x in (0.5, -0.012, 1.0, 0.0004, None)]
+    ['50 %', '-1.2 %', '100 %', '0.04 %', '-']
+    """
+    if value is None or math.isnan(value):
+        return UNDEFINED
+    return f"{100 * value:.0f} %" if abs(value) >= 0.095 or value == 0 else f"{100 * value:.2g} %"
 
 
 def printable(text: str) -> str:

@@ -1,7 +1,7 @@
 """Intervals for numbers that belong to pairs of runs: the runs are resampled, never the pairs."""
 
 import dataclasses
-import statistics
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,7 +77,7 @@ def bootstrap_pairs(
     if not 0 < confidence < 1:
         raise StructureError(f"confidence must lie between 0 and 1, got {confidence}")
     values = [value for i in range(n) for value in matrix[i][:i] if value is not None]
-    mean = statistics.fmean(values) if values else None
+    mean = math.fsum(values) / len(values) if values else None
     if n < 3 or not values:
         return PairMean(mean, None, None, n, len(values), 0, seed, confidence)
     import numpy as np

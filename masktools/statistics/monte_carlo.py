@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import statistics
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -78,10 +77,12 @@ def null_level(observed: float | None, draws: Sequence[float | None], tail: Tail
     if observed is None or not values:
         return None
     finite = all(math.isfinite(value) for value in values)
+    mean = math.fsum(values) / len(values) if finite else None
+    spread = None if mean is None else math.fsum((value - mean) ** 2 for value in values)
     return NullLevel(
         observed=observed,
-        mean=statistics.fmean(values) if finite else None,
-        sd=statistics.stdev(values) if finite and len(values) > 1 else None,
+        mean=mean,
+        sd=math.sqrt(spread / (len(values) - 1)) if spread is not None and len(values) > 1 else None,
         low=quantile(values, 0.025),
         high=quantile(values, 0.975),
         draws=len(values),

@@ -1,16 +1,23 @@
-"""Compare runs: read their masks at an epoch and measure each pair."""
+"""Compare two runs: what their masks have in common, how far their degrees differ, each number beside its null."""
 
 import dataclasses
-import itertools
-from collections.abc import Sequence
 from typing import Any
 
 from masktools.errors import StructureError
+from masktools.nulls.trial import TOTAL, DrawPlan, Trial, run_trial
+from masktools.statistics.monte_carlo import NullLevel
+from masktools.structure.alignment.aligned import AlignedOverlap, AlignOn
+from masktools.structure.alignment.nnstd import Nnstd
 from masktools.structure.configuration import ConfigDifference, config_differences
+from masktools.structure.degrees import DegreeDifference
 from masktools.structure.overlap import LayerOverlap, Overlap, overlap_of
+from masktools.structure.pair_measure import TAILS, PairMeasure
 from masktools.structure.source import Recorded, Source, recorded
 
-__all__ = ["Comparison", "Comparisons", "compare", "compare_many"]
+__all__ = ["Comparison", "compare", "compare_moments"]
+
+_NNSTD_UNITS = 1024
+"""Units of a layer up to which NNSTD is measured unasked: matching takes time in their third power."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +34,27 @@ class Comparison:
         What their masks have in common.
     configuration
         Configuration keys on which they differ.
+    degrees
+        Differences of degrees by layer, for layers that have inputs and outputs; empty if they were not measured.
+    nnstd
+        Distance after matching units greedily, or None.
+    nnstd_missing
+        Why there is no NNSTD; None where there is.
+    aligned
+        Overlap after permuting the hidden units of B, if that was asked for.
+    trial
+        The same numbers for random masks in the place of B's, if they were drawn.
     """
 
     runs: tuple[str, str]
     epochs: tuple[int, int]
     overlap: Overlap
     configuration: tuple[ConfigDifference, ...]
+    degrees: tuple[DegreeDifference, ...] = ()
+    nnstd: Nnstd | None = None
+    nnstd_missing: str | None = None
+    aligned: AlignedOverlap | None = None
+    trial: Trial | None = None
 
     @property
     def layers(self) -> tuple[LayerOverlap, ...]:
@@ -44,65 +66,41 @@ class Comparison:
         """Overlap of all layers together."""
         return self.overlap.total
 
+    def level(self, metric: str, layer: str = TOTAL) -> NullLevel | None:
+        """Return what a number is under the null, None where it was not drawn or is not defined."""
+        return None if self.trial is None else self.trial.level(metric, layer)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values."""
         return {
             "runs": list(self.runs),
             "epochs": list(self.epochs),
-            **self.overlap.to_dict(),
+            "layers": [self._row(layer) for layer in self.layers],
+            "total": self._row(self.total),
+            "null": None if self.trial is None else self.trial.plan.to_dict(),
+            "degrees": [difference.to_dict() for difference in self.degrees],
+            "nnstd": None if self.nnstd is None else self.nnstd.to_dict(),
+            "nnstd_missing": self.nnstd_missing,
+            "aligned": None if self.aligned is None else self.aligned.to_dict(),
             "config_differences": [difference.to_dict() for difference in self.configuration],
         }
 
-
-@dataclasses.dataclass(frozen=True)
-class Comparisons:
-    """Several runs, each compared with each.
-
-    Pairs share runs, so they are no independent repetitions: resample runs, not pairs, for an interval.
-
-    Parameters
-    ----------
-    runs
-        Paths of the runs.
-    epochs
-        Epoch of each run's snapshot.
-    pairs
-        Every pair once, in the order (0, 1), (0, 2), ... (1, 2), ...
-    """
-
-    runs: tuple[str, ...]
-    epochs: tuple[int, ...]
-    pairs: tuple[Comparison, ...]
-
-    def pair(self, first: int, second: int) -> Comparison:
-        """Return the comparison of two different runs by their places, the smaller one first."""
-        i, j = sorted((first, second))
-        if not 0 <= i < j < len(self.runs):
-            raise IndexError(f"no pair ({first}, {second}) among {len(self.runs)} runs")
-        return self.pairs[i * (2 * len(self.runs) - i - 1) // 2 + j - i - 1]
-
-    def matrix(self, key: str = "kappa") -> tuple[tuple[float | None, ...], ...]:
-        """Return one number of every pair's total as a symmetric matrix; None on the diagonal.
-
-        Parameters
-        ----------
-        key
-            A field of `LayerOverlap`, for example ``kappa``, ``jaccard`` or ``z``.
-        """
-        count = range(len(self.runs))
-        return tuple(tuple(None if i == j else getattr(self.pair(i, j).total, key) for j in count) for i in count)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON-ready values; a pair has the keys of a single comparison."""
-        return {
-            "runs": list(self.runs),
-            "epochs": list(self.epochs),
-            "matrix": {key: [list(row) for row in self.matrix(key)] for key in ("kappa", "jaccard", "z")},
-            "pairs": [pair.to_dict() for pair in self.pairs],
-        }
+    def _row(self, row: LayerOverlap) -> dict[str, Any]:
+        return {**row.to_dict(), "null": None if self.trial is None else self.trial.to_dict(row.name)}
 
 
-def compare(run_a: Source, run_b: Source, epoch: int | None = None) -> Comparison:
+def compare(
+    run_a: Source,
+    run_b: Source,
+    epoch: int | None = None,
+    *,
+    null: str = "layer",
+    draws: int = 5,
+    seed: int = 0,
+    jobs: int = 1,
+    align: AlignOn | None = None,
+    nnstd: bool | None = None,
+) -> Comparison:
     """Compare the masks of two runs.
 
     Parameters
@@ -111,48 +109,96 @@ def compare(run_a: Source, run_b: Source, epoch: int | None = None) -> Compariso
         Paths, runs or snapshots.
     epoch
         Which snapshot to take of both; negative numbers count from the end, None is the last.
+    null
+        What random masks keep of those of B: a rung of the null ladder (`masktools.nulls.ladder.LADDER`).
+    draws
+        Number of random masks. Overlaps have exact chance levels without any; the few drawn by default give degrees and
+        NNSTD theirs. 199 or more for a p-value; 0 for none.
+    seed, jobs
+        What the random masks follow from, and the number of processes.
+    align
+        ``"masks"`` or ``"weights"`` to also permute the hidden units of B so that its masks, or its masked weights,
+        agree best with those of A. The same is done to every random mask: needs `draws`.
+    nnstd
+        Whether to measure NNSTD; None does where there is an operator graph without layers of more than 1024 units.
 
     Raises
     ------
     StructureError
-        If the layers differ; the message names the first layer that does not match, and both runs.
+        If the layers differ (the message names the first layer that does not match, and both runs), or what was asked
+        for needs an operator graph that is not there.
     RunError, SnapshotError
         If a run cannot be read or has no such epoch.
     """
-    return _pair(recorded(run_a, epoch), recorded(run_b, epoch))
+    plan = DrawPlan(null, draws, seed, jobs) if draws else None
+    return compare_moments(recorded(run_a, epoch), recorded(run_b, epoch), plan, align=align, nnstd=nnstd)
 
 
-def compare_many(runs: Sequence[Source], epoch: int | None = None) -> Comparisons:
-    """Compare the masks of each pair of several runs.
+def compare_moments(
+    a: Recorded,
+    b: Recorded,
+    plan: DrawPlan | None = None,
+    *,
+    align: AlignOn | None = None,
+    nnstd: bool | None = None,
+    degrees: bool = True,
+) -> Comparison:
+    """Do as `compare`, with what was read of two runs.
 
     Parameters
     ----------
-    runs
-        At least two paths, runs or snapshots.
-    epoch
+    a, b
+        The two moments.
+    plan
+        Which random masks to draw; None for none.
+    align, nnstd
         As for `compare`.
-
-    Raises
-    ------
-    StructureError
-        If there are fewer than two runs, or layers differ.
-    RunError, SnapshotError
-        If a run cannot be read or has no such epoch.
+    degrees
+        Whether to compare degrees.
     """
-    if len(runs) < 2:
-        raise StructureError(f"a comparison needs at least two runs, got {len(runs)}")
-    sides = [recorded(run, epoch) for run in runs]
-    return Comparisons(
-        tuple(str(side.path) for side in sides),
-        tuple(side.epoch for side in sides),
-        tuple(_pair(a, b) for a, b in itertools.combinations(sides, 2)),
+    overlap = overlap_of(a.packed, b.packed, (a.label, b.label))
+    result = Comparison((str(a.path), str(b.path)), (a.epoch, b.epoch), overlap, config_differences(a.config, b.config))
+    if align is not None and plan is None:
+        raise StructureError(
+            "an overlap after alignment says nothing without the same alignment of random masks: draw some"
+        )
+    missing = None if nnstd else _nnstd_missing(a, b, asked=nnstd is None)
+    measured = (degrees, missing is None, align is not None, plan is not None)
+    if not any(measured):
+        return dataclasses.replace(result, nnstd_missing=missing)
+    topology = a.topology if missing is None or align is not None else a.snapshot.topology
+    measure = PairMeasure(
+        masks=a.masks,
+        weights=a.weights if align == "weights" else None,
+        topology=topology,
+        degrees=degrees,
+        nnstd=missing is None,
+        align=align,
+    )
+    weights = b.weights if align == "weights" else None
+    trial = None
+    if plan is not None:
+        groups = topology.groups if topology else None
+        trial = run_trial(measure, b.masks, plan, weights=weights, groups=groups, fixed=b.fixed, tails=TAILS)
+    return dataclasses.replace(
+        result,
+        degrees=measure.degree_differences(b.masks),
+        nnstd=measure.nnstd_of(b.masks),
+        nnstd_missing=missing,
+        aligned=measure.aligned(b.masks, weights),
+        trial=trial,
     )
 
 
-def _pair(a: Recorded, b: Recorded) -> Comparison:
-    return Comparison(
-        (str(a.path), str(b.path)),
-        (a.epoch, b.epoch),
-        overlap_of(a.packed, b.packed, (a.label, b.label)),
-        config_differences(a.config, b.config),
+def _nnstd_missing(a: Recorded, b: Recorded, *, asked: bool) -> str | None:
+    """Return why NNSTD is not measured unless it is asked for, None if it is."""
+    if not asked:
+        return "not asked for"
+    if a.snapshot.topology is None or b.snapshot.topology is None:
+        return "a snapshot holds no operator graph"
+    widest = max((max(mask.shape[:2]) for mask in a.packed.values() if len(mask.shape) > 1), default=0)
+    return (
+        f"a layer has {widest} units, and matching so many takes long: ask with --nnstd"
+        if widest > _NNSTD_UNITS
+        else None
     )

@@ -14,6 +14,7 @@ from masktools.nulls.trial import TOTAL, DrawPlan, Numbers, Weights, run_trial
 from masktools.statistics.monte_carlo import Tail
 from masktools.structure.connectivity_result import Connectivity, LayerConnectivity, TotalConnectivity
 from masktools.structure.source import Source, recorded
+from masktools.structure.symmetries import log10_symmetries
 from masktools.topology.fields import Field
 from masktools.topology.graph import Topology
 from masktools.topology.paths import log10_paths
@@ -108,17 +109,24 @@ def connectivity_of(
         isolated=pieces.isolated,
         giant_share=pieces.giant_share,
     )
+    symmetries = log10_symmetries(topology, masks)
     if plan is None:
-        return Connectivity(layers, total)
+        return Connectivity(layers, total, symmetries=symmetries)
     measure = functools.partial(_measure, topology)
     return Connectivity(
         layers,
         total,
+        symmetries=symmetries,
         trial=run_trial(measure, masks, plan, groups=topology.groups, fixed=fixed, tails=_TAILS),
     )
 
 
-_TAILS: Mapping[str, Tail] = {"effective": "two-sided", "log10_paths": "two-sided", "components": "two-sided"}
+_TAILS: Mapping[str, Tail] = {
+    "effective": "two-sided",
+    "log10_paths": "two-sided",
+    "components": "two-sided",
+    "log10_symmetries": "two-sided",
+}
 
 
 def _measure(topology: Topology, masks: Masks, _: Weights | None) -> Numbers:
@@ -130,6 +138,7 @@ def _measure(topology: Topology, masks: Masks, _: Weights | None) -> Numbers:
         ("effective", TOTAL): sum(counts.values()),
         ("log10_paths", TOTAL): log10_paths(topology, effective, taps=False),
         ("components", TOTAL): float(weak_components(topology, masks).components),
+        ("log10_symmetries", TOTAL): log10_symmetries(topology, masks).total.log10_symmetries,
     }
 
 

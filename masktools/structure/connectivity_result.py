@@ -6,6 +6,7 @@ from typing import Any
 
 from masktools.nulls.trial import TOTAL, Trial
 from masktools.statistics.monte_carlo import NullLevel
+from masktools.structure.symmetries import Symmetries
 
 __all__ = ["Connectivity", "LayerConnectivity", "TotalConnectivity"]
 
@@ -140,8 +141,10 @@ class Connectivity:
     epoch
         Epoch of the snapshot.
     trial
-        What random masks give, if they were drawn: ``effective`` by layer and in total, ``log10_paths`` and
-        ``components`` in total.
+        What random masks give, if they were drawn: ``effective`` by layer and in total, ``log10_paths``,
+        ``components`` and ``log10_symmetries`` in total.
+    symmetries
+        How many ways there are to permute hidden units without changing the masks.
     """
 
     layers: tuple[LayerConnectivity, ...]
@@ -149,15 +152,17 @@ class Connectivity:
     run: str | None = None
     epoch: int | None = None
     trial: Trial | None = None
+    symmetries: Symmetries | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values."""
         return {
             "run": self.run,
             "epoch": self.epoch,
-            "null": None if self.trial is None else dataclasses.asdict(self.trial.plan),
             "layers": [{**layer.to_dict(), "null": self._null(layer.name)} for layer in self.layers],
             "total": {**self.total.to_dict(), "null": self._null(TOTAL)},
+            "symmetries": None if self.symmetries is None else self.symmetries.to_dict(),
+            "null": None if self.trial is None else self.trial.plan.to_dict(),
         }
 
     def level(self, metric: str, layer: str = TOTAL) -> NullLevel | None:

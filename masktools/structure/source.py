@@ -15,9 +15,10 @@ from masktools.masks import PackedMask
 from masktools.runs import Run, open_run
 from masktools.snapshot.content import AXES
 from masktools.snapshot.read import Snapshot
+from masktools.stacks import MaskStack
 from masktools.topology.graph import Topology
 
-__all__ = ["Recorded", "Source", "as_run", "recorded"]
+__all__ = ["Recorded", "Source", "as_run", "recorded", "stack_of"]
 
 Source: TypeAlias = str | os.PathLike[str] | Run | Snapshot
 """A run directory, a snapshot file, or either of them opened."""
@@ -157,3 +158,19 @@ def as_run(source: Run | str | os.PathLike[str]) -> Run:
         If the path holds no run.
     """
     return source if isinstance(source, Run) else open_run(os.fspath(source))
+
+
+def stack_of(run: Run) -> MaskStack:
+    """Return the masks of all epochs of a run.
+
+    Raises
+    ------
+    StructureError
+        If the layers change; the message names the run.
+    RunError, SnapshotError
+        If a snapshot cannot be read.
+    """
+    try:
+        return MaskStack.of((Recorded(run.path, snapshot, {}).packed for snapshot in run), len(run))
+    except StructureError as error:
+        raise StructureError(f"{run.path}: {error}") from None

@@ -3,12 +3,14 @@ import io
 import json
 
 import numpy as np
+import pytest
 from synthetic import random_masks
 
 from masktools.cli.app import main
 from masktools.structure.comparison import compare
 from masktools.structure.connectivity import connectivity
 from masktools.structure.dynamics.emergence import emergence
+from masktools.structure.explanation import explain
 
 OVERLAP_KEYS = {
     "name",
@@ -63,7 +65,9 @@ def test_compare_json_has_the_promised_keys(mlp_run, output):
     assert [row["name"] for row in result["layers"]] == ["fc1.weight", "fc2.weight"]
     for row in (*result["layers"], result["total"]):
         assert row.keys() >= OVERLAP_KEYS
-    assert {key: result[key] for key in ("layers", "total")} == compare(a, b).overlap.to_dict()
+    assert result == {**result, **compare(a, b).to_dict()}
+    assert result["nnstd"]["total"]["distance"] == compare(a, b).nnstd.total.distance
+    assert result["null"] == {"name": "layer", "draws": 5, "seed": 0}
     assert result["config_differences"] == [{"key": "seed", "a": 0, "b": 1}]
 
 
@@ -79,7 +83,7 @@ def test_compare_at_an_epoch_and_across_files(mlp_run, output):
     a, b = mlp_run("a", 0), mlp_run("b", 1)
     result = json.loads(output("compare", a, b, "--epoch", "0", "--format", "json"))
     assert result["epochs"] == [0, 0]
-    assert result["total"] == compare(a, b, epoch=0).total.to_dict()
+    assert result == {**result, **compare(a, b, epoch=0).to_dict()}
     result = json.loads(output("compare", a / "epoch-0000.h5", a / "epoch-0003.h5", "--format", "json"))
     assert result["epochs"] == [0, 3]
     assert json.loads(output("compare", a, b, "--epoch", "-1", "--format", "json"))["epochs"] == [3, 3]
@@ -99,12 +103,80 @@ def test_compare_more_than_two(mlp_run, output):
     assert len(result["pairs"]) == 3
     for pair in result["pairs"]:
         assert pair["total"].keys() >= OVERLAP_KEYS
-        assert pair["total"] == compare(*pair["runs"]).total.to_dict()
+        assert pair == compare(*pair["runs"], draws=0, nnstd=False).to_dict() | {"degrees": []}
     assert result["matrix"]["kappa"][0][2] == compare(paths[0], paths[2]).total.kappa
     text = output("compare", *paths)
     assert "pairs share runs" in text
     rows = list(csv.DictReader(io.StringIO(output("compare", *paths, "--format", "csv"))))
     assert [(row["run_a"], row["run_b"]) for row in rows] == [tuple(pair["runs"]) for pair in result["pairs"]]
+
+
+def test_compare_with_a_null_and_after_alignment(mlp_run, output):
+    a, b = mlp_run("a", 0), mlp_run("b", 1)
+    options = ("--null", "degree", "--align", "--draws", 99, "--seed", 4)
+    expected = compare(a, b, null="degree", align="masks", draws=99, seed=4)
+    result = json.loads(output("compare", a, b, *options, "--format", "json"))
+    assert result == {**result, **expected.to_dict()}
+    flat = " ".join(output("compare", a, b, *options).split())
+    assert "Shared weights; null: 99 random masks 'degree'" in flat
+    assert "by the same alignment" in flat
+    assert f"p = {expected.level('aligned_kappa').p_value:.3g}" in flat
+    rows = list(csv.DictReader(io.StringIO(output("compare", a, b, *options, "--format", "csv"))))
+    assert float(rows[2]["aligned_kappa_null_p_value"]) == expected.level("aligned_kappa").p_value
+    assert float(rows[0]["fan_in_distance_null_mean"]) == expected.level("fan_in_distance", "fc1.weight").mean
+    by_weights = json.loads(output("compare", a, b, "--align-by", "weights", "--draws", 9, "--format", "json"))
+    assert by_weights["aligned"]["on"] == "weights"
+
+
+def test_compare_several_runs_with_a_null(mlp_run, output):
+    paths = [mlp_run(name, seed) for seed, name in enumerate("abc")]
+    text = " ".join(output("compare", *paths, "--draws", 9, "--nnstd", "--align").split())
+    assert "All layers together beside random masks" in text
+    result = json.loads(output("compare", *paths, "--draws", 9, "--nnstd", "--format", "json"))
+    assert result["mean"]["kappa"]["runs"] == 3
+    assert result["mean"]["kappa"]["low"] <= result["mean"]["kappa"]["mean"] <= result["mean"]["kappa"]["high"]
+    assert result["pairs"][2]["nnstd"] == compare(*paths[1:], draws=9).nnstd.to_dict()
+
+
+def test_compare_every_epoch_with_every_epoch(mlp_run, output, failure):
+    a, b = mlp_run("a", 0), mlp_run("b", 1)
+    result = json.loads(output("compare", a, b, "--epoch", "all", "--format", "json"))
+    assert result["epochs"] == [[0, 1, 2, 3]] * 2
+    assert result["total"]["kappa"][0][3] == pytest.approx(compare(a / "epoch-0000.h5", b).total.kappa)
+    assert result["layers"][1]["name"] == "fc2.weight"
+    assert "nearest epoch of B" in output("compare", a, b, "--epoch", "all")
+    rows = list(csv.DictReader(io.StringIO(output("compare", a, a, "--epoch", "all", "--format", "csv"))))
+    assert len(rows) == 16
+    assert [float(row["kappa"]) for row in rows if row["epoch_a"] == row["epoch_b"]] == [1.0] * 4
+    assert "nearest other epoch" in output("compare", a, a, "--epoch", "all")
+    for option in (["--align"], ["--null", "layer"], ["--draws", "3"], ["--nnstd"], ["--fail-below", "0"]):
+        name = option[0]
+        assert f"does not go with {name}" in failure("compare", a, b, "--epoch", "all", *option)
+    assert "does not go with a third run" in failure("compare", a, b, a, "--epoch", "all")
+
+
+def test_alignment_without_a_null_is_refused(mlp_run, failure):
+    a, b = mlp_run("a", 0), mlp_run("b", 1)
+    assert "the same alignment of random masks" in failure("compare", a, b, "--align", "--draws", "0")
+
+
+def test_alignment_and_nnstd_need_the_operator_graph(write_run, failure, output):
+    a, b = write_run("a", [random_masks(0)]), write_run("b", [random_masks(1)])
+    assert "a snapshot holds no operator graph" in " ".join(output("compare", a, b).split())
+    assert "holds no operator graph" in failure("compare", a, b, "--align")
+    assert "holds no operator graph" in failure("compare", a, b, "--nnstd")
+
+
+def test_explain(mlp_run, output):
+    a, b = mlp_run("a", 0), mlp_run("b", 1)
+    result = json.loads(output("explain", a, b, "--draws", 49, "--format", "json"))
+    assert result == {**result, **explain(a, b, draws=49).to_dict()}
+    assert [rung["null"] for rung in result["total"]["ladder"]] == ["global", "layer", "neuron", "degree"]
+    text = output("explain", a, b, "--draws", 49)
+    assert "shared weights the nulls explain" in " ".join(text.split())
+    assert max(map(len, text.split("\n"))) <= 80
+    rows = list(csv.DictReader(io.StringIO(output("explain", a, b, "--draws", 9, "--format", "csv"))))
+    assert [row["layer"] for row in rows] == ["total"] * 4 + ["fc1.weight"] * 4 + ["fc2.weight"] * 4
 
 
 def test_compare_gate(mlp_run, output, failure, capsys):
@@ -214,7 +286,7 @@ def test_connectivity_text(mlp_run, output):
     text = output("connectivity", path)
     flat = " ".join(text.split())
     assert f"{result.total.effective} of {result.total.active} active weights are effective" in flat
-    assert "of 20 masks shuffled layer by layer" in flat
+    assert "of 20 random masks of the null 'layer'" in flat
     assert f"log10 of paths, by channels {result.total.log10_paths:.2f} " in flat
     assert f"log10 of paths, tap by tap {result.total.log10_tap_paths:.2f} " in flat
     assert max(map(len, text.split("\n"))) <= 80

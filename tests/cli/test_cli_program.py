@@ -9,7 +9,9 @@ import typer.main
 import masktools
 from masktools.cli import app as program
 from masktools.cli.app import COMMANDS, main
+from masktools.cli.options import NullName
 from masktools.cli.output import FormatName
+from masktools.nulls.ladder import LADDER
 from masktools.render.formats import FORMATS
 
 HEAVY = ("torch", "numpy", "h5py", "scipy", "networkx", "masktools_train")
@@ -75,9 +77,14 @@ def test_analysis_never_loads_torch(command, mlp_run):
     assert "masktools_train" not in found
 
 
-def test_comparing_loads_no_scipy(mlp_run):
+def test_comparing_loads_nothing_of_scipy_that_is_slow(mlp_run):
     paths = [str(mlp_run("a", 0)), str(mlp_run("b", 1))]
-    assert "scipy" not in loaded(f"from masktools.cli.app import main\nassert main(['compare', *{paths!r}]) == 0")
+    code = (
+        f"from masktools.cli.app import main\nassert main(['compare', *{paths!r}]) == 0\n"
+        "slow = ('scipy.optimize', 'scipy.sparse', 'scipy.stats')\n"
+        "assert not [name for name in sys.modules if name.startswith(slow)]"
+    )
+    assert "numpy" in loaded(code)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
@@ -96,6 +103,10 @@ def test_help_of_each_command_leads_with_examples_that_parse(command, capsys):
 
 def test_formats_of_the_options_are_those_of_the_registry():
     assert typing.get_args(FormatName) == tuple(FORMATS)
+
+
+def test_nulls_of_the_options_are_those_of_the_ladder():
+    assert typing.get_args(NullName) == tuple(LADDER)
 
 
 def test_version(capsys):

@@ -7,7 +7,7 @@ import pytest
 
 import masktools_train
 
-PUBLIC = set("Recipe Recorder Sparsifier TrainResult load_recipe prune reinit resolve_recipe trace".split())
+PUBLIC = set("Recipe Recorder Sparsifier TrainResult erk load_recipe prune reinit resolve_recipe trace uniform".split())
 
 
 def test_every_public_name_is_there():

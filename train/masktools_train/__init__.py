@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from masktools.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from masktools_train.budgets import erk, uniform
     from masktools_train.recipe import Recipe, load_recipe, resolve_recipe
     from masktools_train.recorder import Recorder
     from masktools_train.reevaluate.prune import prune
@@ -22,12 +23,14 @@ _HOMES = {
     "Recorder": "masktools_train.recorder",
     "Sparsifier": "masktools_train.sparsifier",
     "TrainResult": "masktools_train.training",
+    "erk": "masktools_train.budgets",
     "load_recipe": "masktools_train.recipe",
     "prune": "masktools_train.reevaluate.prune",
     "reinit": "masktools_train.reevaluate.reinit",
     "resolve_recipe": "masktools_train.recipe",
     "trace": "masktools_train.tracing",
     "train": "masktools_train.training",
+    "uniform": "masktools_train.budgets",
 }
 
 __all__ = [
@@ -35,12 +38,14 @@ __all__ = [
     "Recorder",
     "Sparsifier",
     "TrainResult",
+    "erk",
     "load_recipe",
     "prune",
     "reinit",
     "resolve_recipe",
     "trace",
     "train",
+    "uniform",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

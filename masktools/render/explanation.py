@@ -1,0 +1,86 @@
+"""Explanations of an overlap as documents."""
+
+from masktools.render.document import Column, Document, Table
+from masktools.render.numbers import count, percent, rate
+from masktools.structure.explanation import Explanation
+
+__all__ = ["explanation_document", "sentence"]
+
+_COLUMNS = (
+    Column("layer", shown=False),
+    Column("null", "null"),
+    Column("keeps"),
+    Column("expected", "shared", "count"),
+    Column("low", kind="count"),
+    Column("high", kind="count"),
+    Column("part", "adds", "rate"),
+    Column("kappa", "kappa left", "rate"),
+    Column("p_value", "p", "rate"),
+    Column("adjusted_p_value", kind="rate", shown=False),
+)
+
+_NULLS = (
+    "each null keeps of B what is listed up to its line and is random otherwise; shared = mean number of weights that "
+    "such masks share with A, low to high = 95 % of them; kappa left = agreement of A and B above that null."
+)
+_KERNELS = "layers without a kernel have nothing to add on the line 'tap'; its p is that of the other layers."
+
+
+def explanation_document(result: Explanation) -> Document:
+    """Return an overlap taken apart: a row a rung for all layers together, then what is left of each layer."""
+    data = result.to_dict()
+    rungs = [{"layer": row["name"], **rung} for row in (data["total"], *data["layers"]) for rung in row["ladder"]]
+    (a, b), (epoch_a, epoch_b) = result.runs, result.epochs
+    names = [rung.null for rung in result.total]
+    last = (Column("wiring", "wiring", "rate"),)
+    layers = [
+        {
+            "name": row["name"],
+            "intersection": row["intersection"],
+            **dict.fromkeys(names),
+            **{rung["null"]: rung["kappa"] for rung in row["ladder"]},
+            "wiring": row["wiring"],
+        }
+        for row in data["layers"]
+    ]
+    total = Table.of_records(
+        f"A = {a} (epoch {epoch_a})\nB = {b} (epoch {epoch_b})",
+        _COLUMNS,
+        [rung for rung in rungs if rung["layer"] == "total"],
+        sentence(result),
+    )
+    everything = Table.of_records(total.title, _COLUMNS, rungs, total.reading)
+    by_layer = Table.of_records(
+        "kappa of each layer above each null",
+        (
+            Column("name", "layer"),
+            Column("intersection", "shared", "count"),
+            *(Column(name, kind="rate") for name in names),
+            *last,
+        ),
+        layers,
+        "Chance level is 0 in every column; wiring = part of the shared weights that no null explains.",
+    )
+    notes = (_NULLS, _KERNELS) if "tap" in names else (_NULLS,)
+    return Document("explain", data, (total, by_layer), notes, everything)
+
+
+def sentence(result: Explanation) -> str:
+    """Return in words what an overlap is due to."""
+    total, wiring = result.overlap.total, result.wiring()
+    if wiring is None:
+        return "A and B share no active weight, so there is nothing to explain."
+    parts = [f"{rung.null} {percent(rung.part)}" for rung in result.total]
+    last = result.total[-1]
+    verdict = (
+        "the exact wiring agrees beyond that"
+        if total.intersection > last.high
+        else "the exact wiring agrees less than that"
+        if total.intersection < last.low
+        else "no more agreement than that"
+    )
+    return (
+        f"Of {count(total.intersection)} shared weights the nulls explain: {', '.join(parts)}; exact wiring "
+        f"{percent(wiring)}. Random masks of the last null share {count(last.low)} to {count(last.high)} (95 %): "
+        f"{verdict} (kappa left {rate(last.kappa)}, p = {rate(last.p_value)})."
+    )

@@ -1,0 +1,26 @@
+"""The scripts in analyses/ that need no training."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.slow
+def test_independent_masks_of_resnet50_are_at_chance_by_layers_and_not_pooled():
+    done = subprocess.run(
+        [sys.executable, ROOT / "analyses" / "pooled_chance.py", "--draws", "2"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = [[float(cell) for cell in line.split()[1:]] for line in done.stdout.splitlines()[1:]]
+    assert len(rows) == 2
+    for z, kappa, pooled_z, pooled_kappa in rows:
+        assert abs(z) < 4
+        assert abs(kappa) < 0.01
+        assert pooled_z > 500
+        assert pooled_kappa > 0.1
