@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from masktools.errors import StructureError
-from masktools.statistics.chance import Chance, normal_p_value, stratified_kappa, stratified_z
+from masktools.statistics.chance import Chance, stratified_kappa, stratified_z
 
 
 @st.composite
@@ -197,9 +197,3 @@ def test_dense_and_empty_layers_add_nothing_to_the_total():
     assert stratified_z([layer, *rest]) == stratified_z([layer])
     assert stratified_kappa(rest) is None
     assert stratified_z(rest) is None
-
-
-def test_normal_p_value():
-    assert normal_p_value(1.959963984540054) == pytest.approx(0.05, rel=1e-12)
-    assert normal_p_value(-1.959963984540054) == normal_p_value(1.959963984540054)
-    assert normal_p_value(None) is None

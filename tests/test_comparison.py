@@ -4,13 +4,16 @@ import itertools
 
 import numpy as np
 import pytest
-from synthetic import mlp_topology, random_masks
+from synthetic import mlp_topology, pack, random_masks
 
 from masktools.errors import StructureError
 from masktools.nulls.ladder import LADDER
+from masktools.nulls.trial import DrawPlan
 from masktools.structure.comparison import compare
 from masktools.structure.comparisons import compare_many
-from masktools.structure.explanation import explain
+from masktools.structure.explanation import _ladder, explain
+from masktools.structure.overlap import overlap_of
+from masktools.topology.graph import Node, Topology, Window
 
 SIZES = (30, 40, 20)
 
@@ -150,6 +153,34 @@ def test_an_explanation_of_a_convolution_has_a_rung_of_taps(write_run):
     assert tap.expected == pytest.approx(alone + rest)
     assert tap.expected > degree.expected
     assert tap.p_value == 1 / 50
+
+
+@pytest.mark.slow
+def test_an_explanation_of_independent_masks_finds_nothing_on_any_rung():
+    # Convolutions beside layers without kernels: on the last rung both must be random.
+    wrong = dict.fromkeys(LADDER, 0)
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        a, b = ({"conv": rng.random((4, 3, 3, 3)) < 0.3, "fc": rng.random((20, 30)) < 0.3} for _ in range(2))
+        overlap = overlap_of(pack(a), pack(b))
+        ladder = _ladder(a, b, overlap, DrawPlan(draws=39, seed=seed), {}, frozenset())
+        for rung in ladder["total"]:
+            wrong[rung.null] += rung.p_two_sided <= 0.05
+    # Binomial(40, .05): more than 8 has probability .0001.
+    assert all(count <= 8 for count in wrong.values()), wrong
+
+
+def test_random_masks_of_grouped_convolutions_follow_the_graph_of_the_one_drawn(write_run):
+    nodes = (
+        Node("input", (), (6, 4, 4)),
+        Node("conv2d", (0,), (8, 4, 4), weight="conv", window=Window((3, 3), padding=(1, 1), groups=2)),
+        Node("output", (1,), (8, 4, 4)),
+    )
+    rng = np.random.default_rng(0)
+    a, b = ({"conv": rng.random((8, 3, 3, 3)) < 0.3 * (1 + np.arange(8) % 2)[:, None, None, None]} for _ in range(2))
+    paths = write_run("a", [a]), write_run("b", [b], topology=Topology(nodes))
+    level = compare(*paths, null="degree", draws=9).level("fan_out_correlation", "conv")
+    assert level.low == level.high == level.observed
 
 
 def test_nothing_shared_is_nothing_to_explain(pair):

@@ -41,6 +41,15 @@ def test_a_level_by_hand():
     assert null_level(1.0, [1.0, 1.0]).z is None
 
 
+@pytest.mark.parametrize("value", [0.7294965609839984, 0.1, 1 / 3, 2.0])
+def test_equal_draws_have_no_spread(value):
+    for draws in (5, 199):
+        level = null_level(value, [value] * draws)
+        assert (level.mean, level.sd, level.z, level.free) == (value, 0.0, None, False)
+        apart = null_level(0.9, [value] * draws)
+        assert (apart.sd, apart.z, apart.free) == (0.0, None, True)
+
+
 def test_an_infinite_draw_has_a_rank_but_no_mean():
     level = null_level(2.0, [-math.inf, 1.0, 3.0])
     assert (level.mean, level.sd, level.z) == (None, None, None)
@@ -98,6 +107,26 @@ def test_draws_are_the_same_in_any_number_of_processes_and_for_any_number_of_dra
         assert one.levels == two.levels
 
 
+def test_layers_without_freedom_are_no_tests():
+    masks = random_masks(0, 0.2, (20, 30, 10)) | {f"dense{i}": np.ones((4, 4), dtype=bool) for i in range(20)}
+    masks["fc1.weight"][:15] = True
+    trial = run_trial(share_of_first_half, masks, DrawPlan("layer", 19, 1))
+    assert trial.level("first", "dense3").adjusted_p_value is None
+    assert trial.level("first", "fc1.weight").adjusted_p_value == 2 / 20
+
+
+def test_a_layer_called_total_is_refused():
+    with pytest.raises(StructureError, match="a layer is called 'total'"):
+        run_trial(share_of_first_half, {"total": np.ones((2, 2), dtype=bool)}, DrawPlan("layer", 3))
+
+
+def test_nothing_to_draw_is_no_error():
+    masks = random_masks(0, 0.2, (20, 30, 10))
+    weights = {name: mask.astype(float) for name, mask in masks.items()}
+    trial = run_trial(share_of_first_half, masks, DrawPlan("global", 3), weights=weights, fixed=list(masks))
+    assert not trial.level("weight").free
+
+
 def test_layers_that_are_fixed_stay_as_they_are():
     masks = random_masks(0, 0.2, (20, 30, 10))
     trial = run_trial(share_of_first_half, masks, DrawPlan("global", 9), fixed=["fc2.weight"])
@@ -125,7 +154,7 @@ HUBS = random_masks(5, 0.3, (12, 10, 4))
 def test_a_p_value_under_the_null_is_uniform_even_for_a_walk():
     # Masks drawn from the null itself: a p-value with 9 draws takes each of its ten values equally often.
     found = []
-    for seed in range(300):
+    for seed in range(150):
         masks = random_masks(seed + 10_000, 0.3, (12, 10, 4))
         level = run_trial(_jittered, masks, DrawPlan("degree", 9, seed)).level("kept")
         found.append(round(level.p_value * 10))
@@ -171,7 +200,9 @@ def test_runs_are_resampled_not_pairs():
 def test_pairs_without_a_value_are_left_out():
     matrix = [[None, 0.5, None], [0.5, None, None], [None, None, None]]
     found = bootstrap_pairs(matrix, resamples=200)
-    assert (found.mean, found.low, found.high, found.pairs) == (0.5, 0.5, 0.5, 1)
+    assert (found.mean, found.low, found.high, found.pairs) == (0.5, None, None, 1)
+    four = [[None, 0.5, 0.1, None], [0.5, None, 0.3, None], [0.1, 0.3, None, None], [None] * 4]
+    assert bootstrap_pairs(four, resamples=200).low is not None
     assert bootstrap_pairs([[None, None, None]] * 3).mean is None
     two = bootstrap_pairs([[None, 0.5], [0.5, None]])
     assert (two.mean, two.low, two.high) == (0.5, None, None)

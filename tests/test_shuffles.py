@@ -1,6 +1,7 @@
 """Random masks: what each kind keeps, and that all masks of a kind are equally likely."""
 
 import collections
+import functools
 import itertools
 import math
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from masktools.errors import StructureError
 from masktools.nulls.carry import carried
 from masktools.nulls.choice import choose
-from masktools.nulls.curveball import degree_shuffle, trade
+from masktools.nulls.curveball import STEPS, degree_shuffle, trade
 from masktools.nulls.ladder import LADDER, find_null
 from masktools.nulls.shuffles import global_shuffle, layer_shuffle, neuron_shuffle, shuffled, tap_shuffle
 
@@ -81,7 +82,8 @@ LINEAR = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 1, 1]], dtype=bool)
 @pytest.mark.parametrize("rung", ["layer", "neuron", "degree", "tap"])
 def test_every_mask_that_a_rung_allows_is_equally_likely(rung, mask):
     states, rng = alike(mask, rung), np.random.default_rng(3)
-    counts = collections.Counter(LADDER[rung].draw({"a": mask}, rng, {})["a"].tobytes() for _ in range(4000))
+    draw = functools.partial(degree_shuffle, steps=9) if rung == "degree" else LADDER[rung].draw
+    counts = collections.Counter(draw({"a": mask}, rng, {})["a"].tobytes() for _ in range(4000))
     assert set(counts) <= set(states)
     if len(states) > 1:
         assert abs(chi_square(counts, states)) < 4
@@ -122,17 +124,41 @@ def test_groups_do_not_trade_with_each_other(groups, per_group, places, seed):
     np.testing.assert_array_equal(rows.sum(axis=1), drawn.sum(axis=1))
 
 
-def test_a_walk_forgets_where_it_began():
-    # Hubs: the degrees alone make masks share more than layer-wise chance; twice as many rounds change nothing more.
+def skewed(kind, rng, rows=120, columns=160):
+    """Return a mask whose degrees are skewed: a few units have most of the weights."""
+    if kind == "few dense rows":
+        chance = np.where(np.arange(rows)[:, None] < rows // 20, 0.7, 0.02) * np.ones((1, columns))
+    elif kind == "1 / rank":
+        chance = np.outer(1 / np.arange(1, rows + 1), 1 / np.arange(1, columns + 1))
+        chance *= 0.05 * chance.size / chance.sum()
+    else:
+        chance = np.outer(rng.lognormal(0, 1, rows), rng.lognormal(0, 1, columns))
+        chance *= 0.05 * chance.size / chance.sum()
+    return rng.random((rows, columns)) < np.minimum(chance, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["few dense rows", "1 / rank", "lognormal"])
+def test_a_walk_forgets_where_it_began(kind):
+    # Degrees alone make masks share more than layer-wise chance; ten times as many steps change nothing more.
     rng = np.random.default_rng(0)
-    weight = rng.beta(0.4, 0.4, (150, 1)) * rng.beta(0.4, 0.4, (1, 200))
-    mask = rng.random((150, 200)) < weight / weight.mean() * 0.1
+    mask = skewed(kind, rng)
     near, far = (
-        np.mean([(degree_shuffle({"a": mask}, rng, {}, rounds)["a"] & mask).sum() for _ in range(30)])
-        for rounds in (20, 60)
+        np.mean([(degree_shuffle({"a": mask}, rng, {}, steps)["a"] & mask).sum() for _ in range(draws)])
+        for steps, draws in ((STEPS, 40), (10 * STEPS + 1, 15))
     )
     assert near == pytest.approx(far, rel=0.03)
     assert far > 2 * mask.sum() ** 2 / mask.size
+
+
+def test_a_walk_keeps_the_degrees_of_groups_by_themselves():
+    rng = np.random.default_rng(0)
+    mask = rng.random((6, 3, 2, 2)) < rng.random((6, 3, 1, 1))
+    drawn = degree_shuffle({"a": mask}, rng, {"a": 2})["a"]
+    assert (drawn != mask).any()
+    np.testing.assert_array_equal(drawn.sum(axis=(1, 2, 3)), mask.sum(axis=(1, 2, 3)))
+    for part in (slice(3), slice(3, 6)):
+        np.testing.assert_array_equal(drawn[part].sum(axis=(0, 2, 3)), mask[part].sum(axis=(0, 2, 3)))
 
 
 def test_values_stay_within_what_the_null_keeps():

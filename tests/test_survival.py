@@ -140,3 +140,8 @@ def test_counts_that_cannot_be(deaths, censored):
 def test_confidence_out_of_range(confidence):
     with pytest.raises(StructureError, match="confidence"):
         kaplan_meier({1: 1}, {}, confidence)
+
+
+def test_the_half_life_has_an_interval_even_where_nothing_is_left():
+    curve = kaplan_meier({1: 400_000, 2: 600_000}, {})
+    assert (curve.median, curve.median_low, curve.median_high) == (2, 2, 2)

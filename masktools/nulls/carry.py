@@ -35,6 +35,8 @@ def carried(
     dict
         New arrays, 0 where a drawn mask is inactive.
     """
+    if not masks:
+        return {}
     values = {name: weights[name][mask] for name, mask in masks.items()}
     if null.within == "network":
         pool = rng.permutation(np.concatenate(list(values.values())))

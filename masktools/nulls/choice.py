@@ -39,7 +39,7 @@ def choose(counts: NDArray[np.integer], sizes: NDArray[np.integer], rng: np.rand
     mine = np.arange(1, starts.size + 1, dtype=kind)
     owner = np.zeros(total, dtype=kind)
     # The same bound for all is drawn three times as fast as a bound for each.
-    equal = len(np.unique(sizes)) == 1
+    equal = sizes.size > 0 and int(sizes.min()) == int(sizes.max())
     while starts.size:
         place = starts + rng.integers(0, int(sizes[0]) if equal else extents, starts.size, dtype=kind)
         free = np.flatnonzero(owner[place] == 0)

@@ -1,5 +1,6 @@
 """Masks that keep the fan-in of every output unit and the fan-out of every input unit."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,14 +9,14 @@ from numpy.typing import NDArray
 from masktools.nulls.choice import choose
 from masktools.nulls.shuffles import Masks, tap_shuffle
 
-__all__ = ["ROUNDS", "degree_shuffle", "trade"]
+__all__ = ["STEPS", "degree_shuffle", "trade"]
 
-ROUNDS = 20
-"""Rounds of trades of a draw; in each, every row trades with another one."""
+STEPS = 41
+"""Steps of a walk: trades between outputs and trades between inputs by turns, outputs first and last."""
 
 
 def degree_shuffle(
-    masks: Masks, rng: np.random.Generator, groups: Mapping[str, int], rounds: int = ROUNDS
+    masks: Masks, rng: np.random.Generator, groups: Mapping[str, int], steps: int = STEPS
 ) -> dict[str, NDArray[np.bool_]]:
     """Walk away from masks without changing any unit's number of active weights, on either side.
 
@@ -27,29 +28,41 @@ def degree_shuffle(
         Source of randomness.
     groups
         Number of groups of grouped convolutions, by layer; 1 where nothing is said.
-    rounds
-        Number of rounds.
+    steps
+        Number of steps, odd.
 
     Notes
     -----
-    A round of the global curveball algorithm (Strona et al., 2014; Carstens et al., 2018): the rows are paired at
-    random, and each pair shuffles among the two what only one of them has. Of a convolution a row is an output
-    channel's (input channel, tap) places; that alone would keep the counts of every tap, so the taps of each
-    kernel are shuffled between the rounds. Each step has the uniform law on all masks with these
-    degrees as its stationary law and is its own reverse, and together the steps reach all of them.
+    A step of the global curveball algorithm (Strona et al., 2014; Carstens et al., 2018): the rows are paired at
+    random, and each pair shuffles among the two what only one of them has. Rows are output units by turns, and input
+    units: a hub has little to trade with a unit of few weights, but the units at its other side have much to trade
+    about it, so that skewed degrees mix several times faster. Of a convolution a row is a channel's (channel at the
+    other side, tap) places; that alone would keep the counts of every tap, so the taps of each kernel are shuffled
+    before, between and after the steps. Each step has the uniform law on all masks with these degrees as its stationary
+    law and is its own reverse, together the steps reach all of them, and the walk reads the same backwards.
     """
-    drawn = {}
-    for name, mask in masks.items():
-        current = mask
-        for _ in range(rounds):
-            if current.ndim > 2:
-                current = tap_shuffle({name: current}, rng)[name]
-            rows = current.reshape(len(mask), mask.size // max(1, len(mask)))
-            current = trade(rows, rng, groups.get(name, 1)).reshape(mask.shape)
-        if current.ndim > 2:  # also last: read backwards a walk must be as likely as forwards
-            current = tap_shuffle({name: current}, rng)[name]
-        drawn[name] = current
-    return drawn
+    return {name: _walk(mask, rng, groups.get(name, 1), steps) for name, mask in masks.items()}
+
+
+def _walk(mask: NDArray[np.bool_], rng: np.random.Generator, groups: int, steps: int) -> NDArray[np.bool_]:
+    out, fed = mask.shape[0], mask.shape[1] if mask.ndim > 1 else 1
+    taps = math.prod(mask.shape[2:])
+    current = mask.reshape(groups, out // groups, fed, taps).copy()
+    for step in range(steps if mask.size else 0):
+        current = _shuffled_taps(current, rng)
+        if step % 2:
+            current = current.transpose(0, 2, 1, 3)
+        rows = current.reshape(groups * current.shape[1], -1)
+        current = trade(rows, rng, groups).reshape(current.shape)
+        if step % 2:
+            current = current.transpose(0, 2, 1, 3)
+    return _shuffled_taps(current, rng).reshape(mask.shape)
+
+
+def _shuffled_taps(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    if mask.shape[3] == 1:
+        return mask
+    return tap_shuffle({"": mask.reshape(-1, 1, mask.shape[3])}, rng)[""].reshape(mask.shape)
 
 
 def trade(rows: NDArray[np.bool_], rng: np.random.Generator, groups: int = 1) -> NDArray[np.bool_]:

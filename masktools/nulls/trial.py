@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +15,7 @@ from masktools.nulls.shuffles import Masks
 from masktools.statistics.corrections import benjamini_hochberg
 from masktools.statistics.monte_carlo import NullLevel, Tail, null_level
 
-__all__ = ["TOTAL", "DrawPlan", "Measure", "Numbers", "Trial", "Weights", "run_trial"]
+__all__ = ["TOTAL", "DrawPlan", "Measure", "Numbers", "Trial", "Weights", "drawn_numbers", "run_trial", "trial_of"]
 
 Weights: TypeAlias = Mapping[str, NDArray[Any]]
 """Values by layer name."""
@@ -127,10 +127,56 @@ def run_trial(
     -------
     Trial
         P-values of a metric are corrected over its layers (Benjamini-Hochberg); that of the total stands by itself.
+
+    Raises
+    ------
+    StructureError
+        If a layer is called `TOTAL`.
     """
-    observed = measure(masks, weights)
-    start = _Start.of(masks, weights, plan, groups or {}, frozenset(fixed))
-    drawn = list(_measured(measure, start))
+    drawn = drawn_numbers(measure, masks, plan, weights=weights, groups=groups, fixed=fixed)
+    return trial_of(measure(masks, weights), drawn, plan, tails)
+
+
+def drawn_numbers(
+    measure: Measure,
+    masks: Masks,
+    plan: DrawPlan,
+    *,
+    weights: Weights | None = None,
+    groups: Mapping[str, int] | None = None,
+    fixed: Iterable[str] = (),
+) -> list[Numbers]:
+    """Return what is measured on each of the random masks.
+
+    Parameters
+    ----------
+    measure, masks, plan, weights, groups, fixed
+        As for `run_trial`.
+
+    Raises
+    ------
+    StructureError
+        If a layer is called `TOTAL`.
+    """
+    if TOTAL in masks:
+        raise StructureError(f"a layer is called {TOTAL!r}, which stands for all layers together")
+    return list(_measured(measure, _Start.of(masks, weights, plan, groups or {}, frozenset(fixed))))
+
+
+def trial_of(
+    observed: Numbers, drawn: Sequence[Numbers], plan: DrawPlan, tails: Mapping[str, Tail] | None = None
+) -> Trial:
+    """Place observed numbers among drawn ones.
+
+    Parameters
+    ----------
+    observed
+        The numbers.
+    drawn
+        The same of each random mask.
+    plan, tails
+        As for `run_trial`.
+    """
     tails = tails or {}
     levels = {}
     for key, value in observed.items():
@@ -139,7 +185,8 @@ def run_trial(
             levels[key] = level
     for metric in dict.fromkeys(metric for metric, _ in levels):
         keys = [key for key in levels if key[0] == metric and key[1] != TOTAL]
-        adjusted = benjamini_hochberg([levels[key].p_value for key in keys])
+        # Where nothing could have been drawn but what was observed there was no test.
+        adjusted = benjamini_hochberg([levels[key].p_value if levels[key].free else None for key in keys])
         for key, p_value in zip(keys, adjusted, strict=True):
             levels[key] = dataclasses.replace(levels[key], adjusted_p_value=p_value)
     return Trial(plan, levels)

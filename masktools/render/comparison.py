@@ -6,6 +6,7 @@ from masktools.render.comparison_nulls import (
     UNITS_NOTE,
     against_null,
     aligned_table,
+    nnstd_table,
     pairs_table,
     unit_rows,
     units_table,
@@ -23,7 +24,13 @@ _MATRIX_LIMIT = 8
 """Runs up to which the matrix fits 80 columns."""
 
 _FEW_RUNS = 10
-"""Runs below which a bootstrap interval over runs is too narrow to leave unsaid."""
+"""Runs below which it is said that a bootstrap interval is rough."""
+
+_ALPHA, _SURE = 0.05, 1e-6
+"""P-values up to which an overlap is called above chance, and far above."""
+
+_MUCH = 0.1
+"""Kappa from which on agreement is more than a little."""
 
 _CHANCE = (
     "chance = Jaccard index of independent uniform masks with the same number of active weights in every layer; "
@@ -46,7 +53,9 @@ _COLUMNS = (
     Column("kappa", "kappa", "rate"),
     Column("z", "z", "rate"),
     Column("share", kind="rate", shown=False),
+    Column("expected_share", kind="rate", shown=False),
     Column("hamming", kind="rate", shown=False),
+    Column("expected_hamming", kind="rate", shown=False),
     Column("p_value", kind="rate", shown=False),
 )
 
@@ -59,15 +68,15 @@ def verdict(total: LayerOverlap) -> str:
         words = "chance leaves no freedom, because in every layer one of the masks is dense or empty"
     elif total.kappa == 1:
         words = "the masks are equal"
-    elif abs(total.z) < 2:
+    elif total.p_value is None or total.p_value > _ALPHA:
         words = "not told apart from chance"
     elif total.z < 0:
-        words = "below chance, the masks avoid each other"
+        words = "below chance" + (", though only a little" if total.kappa > -_MUCH else ", the masks avoid each other")
     else:
-        words = f"{'far ' if total.z >= 5 and total.kappa >= 0.1 else ''}above chance"
-        words += ", though only a little is shared" if total.kappa < 0.1 else ""
+        words = f"{'far ' if total.p_value < _SURE and total.kappa >= _MUCH else ''}above chance"
+        words += ", though only a little is shared" if total.kappa < _MUCH else ""
     level = f"Jaccard {rate(total.jaccard)} against {rate(total.expected_jaccard)} by chance"
-    return f"kappa = {rate(total.kappa)} (chance 0): {words}; {level}, z = {rate(total.z)}"
+    return f"kappa = {rate(total.kappa)} (chance 0): {words}; {level}, z = {rate(total.z)}, p = {rate(total.p_value)}"
 
 
 def comparison_document(result: Comparison) -> Document:
@@ -76,7 +85,11 @@ def comparison_document(result: Comparison) -> Document:
     rows = [row.to_dict() for row in (*result.layers, result.total)]
     title = f"A = {a} (epoch {epoch_a})\nB = {b} (epoch {epoch_b})"
     tables = [Table.of_records(title, _COLUMNS, rows, verdict(result.total) + ".")]
-    tables += [table for table in (against_null(result), units_table(result), aligned_table(result)) if table]
+    tables += [
+        table
+        for table in (against_null(result), units_table(result), nnstd_table(result), aligned_table(result))
+        if table
+    ]
     if result.configuration:
         values = tuple((item.key, _value(item.a), _value(item.b)) for item in result.configuration)
         tables.append(
@@ -137,7 +150,7 @@ def mean_sentence(result: Comparisons) -> str:
         return "kappa is undefined for every pair."
     if mean.low is None:
         return f"Mean kappa {rate(mean.mean)} (chance 0); an interval over runs needs at least three runs."
-    few = ", few: the interval is too narrow" if mean.runs < _FEW_RUNS else ""
+    few = ", so few that it is rough" if mean.runs < _FEW_RUNS else ""
     return (
         f"Mean kappa {rate(mean.mean)}, 95 % interval {rate(mean.low)} to {rate(mean.high)} by resampling "
         f"{mean.runs} runs{few} (chance 0)."
@@ -150,11 +163,11 @@ def _range(result: Comparisons) -> str:
     rest = f"; undefined for {undefined} of {len(result.pairs)} pairs" if undefined else ""
     if not kappas:
         return "kappa is undefined for every pair, because every layer is dense in both masks or empty in both."
-    zs = [pair.total.z for pair in result.pairs if pair.total.z is not None]
-    within = sum(abs(z) < 2 for z in zs)
+    ps = [pair.total.p_value for pair in result.pairs if pair.total.p_value is not None]
+    within = sum(p > _ALPHA for p in ps)
     return (
         f"kappa = {rate(min(kappas))} to {rate(max(kappas))} (chance 0) over {len(kappas)} pairs; "
-        f"{within} of {len(zs)} are not told apart from chance (|z| < 2){rest}."
+        f"{within} of {len(ps)} are not told apart from chance (p > {_ALPHA}, not corrected for their number){rest}."
     )
 
 

@@ -5,28 +5,22 @@ from typing import Any
 from masktools.nulls.ladder import LADDER
 from masktools.nulls.trial import TOTAL
 from masktools.render.document import Column, Table
+from masktools.render.null_words import ENOUGH_DRAWS, shown_p, span, verdict_of
 from masktools.render.numbers import rate
-from masktools.statistics.monte_carlo import NullLevel
 from masktools.structure.comparison import Comparison
 from masktools.structure.comparisons import Comparisons
 
-__all__ = ["ENOUGH_DRAWS", "UNITS_NOTE", "against_null", "aligned_table", "pairs_table", "unit_rows", "units_table"]
-
-ENOUGH_DRAWS = 99
-"""Random masks from which on p-values are shown: with fewer they cannot be small."""
+__all__ = ["UNITS_NOTE", "against_null", "aligned_table", "nnstd_table", "pairs_table", "unit_rows", "units_table"]
 
 UNITS_NOTE = (
-    "distances are between the sorted degrees, in active weights; correlations go unit by unit (chance 0); null = mean "
-    "of random masks in the place of B's."
+    "fan-in = active weights of an output unit, fan-out of an input unit; distances are between the sorted degrees, in "
+    "weights, correlations go unit by unit; null = mean of random masks in the place of B's."
 )
 
-_UNITS = (
-    ("fan_in_distance", "in dist.", "null"),
-    ("fan_out_distance", "out dist.", "null"),
-    ("fan_in_correlation", "in corr.", ""),
-    ("fan_out_correlation", "out corr.", ""),
-    ("nnstd", "NNSTD", "null"),
-)
+_RATE = 0.05
+"""False discovery rate at which layers are counted."""
+
+_SIDES = ("fan_in", "fan_out")
 
 
 def against_null(result: Comparison) -> Table | None:
@@ -52,22 +46,51 @@ def against_null(result: Comparison) -> Table | None:
 
 
 def units_table(result: Comparison) -> Table | None:
-    """Return degrees and NNSTD of each layer beside their null."""
-    rows = unit_rows(result)
-    if not rows:
+    """Return the degrees of each layer beside their null, a row for each side."""
+    if not result.degrees:
         return None
-    columns = [Column("name", "layer")]
-    for metric, title, null in _UNITS:
-        if any(metric in row for row in rows):
-            columns.append(Column(metric, title, "rate"))
-            if null and result.trial:
-                columns.append(Column(f"{metric}_null", null, "rate"))
-    blank = {column.name: None for column in columns}
+    rows = []
+    for row in unit_rows(result):
+        for side in _SIDES if row["name"] != TOTAL else ():
+            values = {key.removeprefix(f"{side}_"): value for key, value in row.items() if key.startswith(side)}
+            rows.append({"name": row["name"], "side": side.replace("_", "-"), **values})
+    columns = [Column("name", "layer"), Column("side")]
+    for metric in ("distance", "correlation"):
+        columns.append(Column(metric, kind="rate"))
+        if result.trial:
+            columns.append(Column(f"{metric}_null", "null", "rate"))
     return Table.of_records(
-        _title("Units: differences of degrees" + (", and NNSTD" if result.nnstd else ""), result),
+        _title("Differences of degrees", result),
         columns,
-        [{**blank, **row} for row in rows],
-        _units_sentence(result),
+        rows,
+        "Distance 0: the same distribution of degrees; correlation 1: the same units have them.",
+    )
+
+
+def nnstd_table(result: Comparison) -> Table | None:
+    """Return NNSTD of each layer beside its null."""
+    if result.nnstd is None:
+        return None
+    rows = []
+    for layer in (*result.nnstd.layers, result.nnstd.total):
+        level = result.level("nnstd", layer.name)
+        drawn = {key: getattr(level, key) if level else None for key in ("mean", "low", "high", "adjusted_p_value")}
+        rows.append({**layer.to_dict(), **drawn, "p_value": shown_p(level)})
+    columns = [
+        Column("name", "layer"),
+        Column("units", kind="count"),
+        Column("empty", kind="count"),
+        Column("distance", "NNSTD", "rate"),
+    ]
+    if result.trial:
+        columns += [
+            Column("mean", "null", "rate"),
+            Column("low", "2.5 %", "rate"),
+            Column("high", "97.5 %", "rate"),
+            *_p_columns(result),
+        ]
+    return Table.of_records(
+        _title("Distance once units are matched (NNSTD)", result), columns, rows, _nnstd_sentence(result)
     )
 
 
@@ -75,9 +98,8 @@ def unit_rows(result: Comparison) -> list[dict[str, Any]]:
     """Return degrees and NNSTD by layer, each with the mean of its null where there is one."""
     rows: dict[str, dict[str, Any]] = {difference.name: difference.to_dict() for difference in result.degrees}
     if result.nnstd is not None:
-        for layer in result.nnstd.layers:
+        for layer in (*result.nnstd.layers, result.nnstd.total):
             rows.setdefault(layer.name, {"name": layer.name})["nnstd"] = layer.distance
-        rows[TOTAL] = {"name": TOTAL, "nnstd": result.nnstd.total.distance}
     for name, row in rows.items():
         for metric in [key for key in row if key != "name"]:
             level = result.level(metric, name)
@@ -102,8 +124,8 @@ def aligned_table(result: Comparison) -> Table | None:
                 "aligned_kappa": after.kappa,
                 "mean": level.mean if level else None,
                 "high": level.high if level else None,
-                "p_value": level.p_value if level else None,
-                "adjusted_p_value": level.adjusted_p_value if level else None,
+                "p_value": shown_p(level),
+                "adjusted_p_value": level.adjusted_p_value if level and shown_p(level) is not None else None,
             }
         )
     columns = (
@@ -112,8 +134,7 @@ def aligned_table(result: Comparison) -> Table | None:
         Column("aligned_kappa", "aligned", "rate"),
         Column("mean", "null aligned", "rate"),
         Column("high", "97.5 %", "rate"),
-        Column("p_value", "p", "rate"),
-        Column("adjusted_p_value", "p adj.", "rate"),
+        *_p_columns(result),
     )
     return Table.of_records(
         _title(f"Units of B permuted to fit A, by {aligned.on}", result), columns, rows, _aligned(result)
@@ -140,7 +161,7 @@ def pairs_table(result: Comparisons) -> Table | None:
             level = pair.level(metric)
             row[metric] = level.observed if level else None
             row[f"{metric}_null"] = level.mean if level else None
-            row[f"{metric}_p"] = level.p_value if level else None
+            row[f"{metric}_p"] = shown_p(level)
         rows.append(row)
     return Table.of_records(
         _title("All layers together beside random masks", result.pairs[0]),
@@ -148,6 +169,13 @@ def pairs_table(result: Comparisons) -> Table | None:
         rows,
         "A small p: the pair agrees more (NNSTD: differs less) than random masks that keep what the null keeps.",
     )
+
+
+def _p_columns(result: Comparison) -> tuple[Column, ...]:
+    """Return the columns of p-values, where there are enough draws for them."""
+    if result.trial is None or result.trial.plan.draws < ENOUGH_DRAWS:
+        return ()
+    return Column("p_value", "p", "rate"), Column("adjusted_p_value", "p adj.", "rate")
 
 
 def _title(text: str, result: Comparison) -> str:
@@ -163,24 +191,29 @@ def _null_sentence(result: Comparison) -> str:
         return "No overlap is defined."
     rungs = list(LADDER)
     kept = " ".join(LADDER[name].keeps for name in rungs[: rungs.index(trial.plan.null) + 1])
-    layers = [
-        found.adjusted_p_value for row in result.layers if (found := result.level("intersection", row.name)) is not None
+    adjusted = [
+        p
+        for row in result.layers
+        if (found := result.level("intersection", row.name)) is not None and (p := found.adjusted_p_value) is not None
     ]
-    below = sum(p is not None and p <= 0.05 for p in layers)
+    least = len(adjusted) / (1 + trial.plan.draws)
+    above = sum(p <= _RATE for p in adjusted)
     return (
-        f"A and B share {level.observed:,.0f} weights, random masks with the same {kept} {_span(level)}: "
-        f"{_above(level)}. {below} of {len(layers)} layers are above the null at a false discovery rate of .05."
+        f"A and B share {level.observed:,.0f} weights, random masks with the same {kept} {span(level)}: "
+        f"{verdict_of(level)}. {above} of {len(adjusted)} layers are above the null at a false discovery rate of "
+        f"{_RATE}" + (f"; a single one could not be with {trial.plan.draws} draws." if least > _RATE else ".")
     )
 
 
-def _units_sentence(result: Comparison) -> str:
-    if result.nnstd is None or result.nnstd.total.distance is None:
-        return "Distance 0: the same distribution of degrees; correlation 1: the same units have them."
+def _nnstd_sentence(result: Comparison) -> str:
+    distance = result.nnstd.total.distance if result.nnstd else None
+    if distance is None:
+        return "NNSTD is not defined, because no unit has an active weight."
     level = result.level("nnstd")
-    chance = f" against {rate(level.mean)} for random masks" if level else " (no random masks were drawn)"
+    chance = f"random masks have {span(level)}: {verdict_of(level)}" if level else "no random masks were drawn"
     return (
-        f"NNSTD {rate(result.nnstd.total.distance)}{chance}: 0 would be the same wiring up to the order of hidden "
-        "units, 1 no common input anywhere."
+        f"NNSTD {rate(distance)}; {chance}. 0 would be the same wiring up to the order of hidden units, 1 no common "
+        "input anywhere."
     )
 
 
@@ -189,17 +222,6 @@ def _aligned(result: Comparison) -> str:
     if level is None:
         return "kappa is not defined after alignment."
     return (
-        f"After alignment kappa = {rate(level.observed)}; random masks reach {_span(level)} by the same alignment: "
-        f"{_above(level)}."
+        f"After alignment kappa = {rate(level.observed)}; random masks reach {span(level)} by the same alignment: "
+        f"{verdict_of(level)}."
     )
-
-
-def _span(level: NullLevel) -> str:
-    return f"{rate(level.mean)} on average ({rate(level.low)} to {rate(level.high)} in 95 % of draws)"
-
-
-def _above(level: NullLevel) -> str:
-    p = f"p = {rate(level.p_value)}"
-    if level.observed > level.high:
-        return f"above the null, {p}"
-    return f"below the null, {p}" if level.observed < level.low else f"not told apart from the null, {p}"

@@ -1,13 +1,11 @@
 """Connectivity results as documents."""
 
 from masktools.render.document import Cell, Column, Document, Table
+from masktools.render.null_words import verdict_of
 from masktools.render.numbers import count, rate
 from masktools.structure.connectivity_result import Connectivity, TotalConnectivity
 
-__all__ = ["ENOUGH_DRAWS", "connectivity_document", "sentence"]
-
-ENOUGH_DRAWS = 99
-"""Random masks from which on a p-value is told in words: with fewer it cannot be small."""
+__all__ = ["connectivity_document", "sentence"]
 
 _COLUMNS = (
     Column("name", "layer"),
@@ -86,12 +84,10 @@ def sentence(result: Connectivity) -> str:
     against = "no random masks were drawn to compare with"
     level = trial.level("effective") if trial else None
     if trial is not None and level is not None:
-        where = "fewer than" if level.observed < level.low else "more than" if level.observed > level.high else "within"
         against = (
-            f"{where} the {count(level.low)} to {count(level.high)} (95 %, mean {count(level.mean)}) of "
-            f"{trial.plan.draws} random masks of the null '{trial.plan.null}'"
+            f"random masks of the null '{trial.plan.null}' have {count(level.mean)} on average ({count(level.low)} to "
+            f"{count(level.high)} in 95 % of {level.draws} draws), {verdict_of(level)}"
         )
-        against += f", p = {rate(level.p_value)}" if trial.plan.draws >= ENOUGH_DRAWS else ""
     return f"{count(total.effective)} of {count(total.active)} active weights are effective ({share}): {against}."
 
 

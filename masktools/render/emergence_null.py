@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from masktools.render.document import Cell, Column
+from masktools.render.null_words import span, verdict_of
 from masktools.render.numbers import rate
 from masktools.structure.dynamics.emergence_result import Emergence
 
@@ -45,14 +46,7 @@ def null_sentence(result: Emergence, named: bool = False) -> str:
     level = result.trials[0].level("kappa")
     if level is None:
         return f"{name}kappa is not defined at epoch {result.epochs[0]}."
-    above = [
-        point.epoch
-        for point, trial in zip(result.curve, result.trials, strict=True)
-        if (found := trial.level("kappa")) is not None and found.observed > found.high
-    ]
     return (
-        f"{name}At epoch {result.epochs[0]} kappa = {rate(level.observed)} against {rate(level.mean)} "
-        f"({rate(level.low)} to {rate(level.high)} in 95 % of {plan.draws} draws) for random masks '{plan.null}' in "
-        f"the place of the snapshot's, p = {rate(level.p_value)}; {len(above)} of {len(result.epochs)} snapshots agree "
-        "with the final mask more than their random masks."
+        f"{name}At epoch {result.epochs[0]} kappa = {rate(level.observed)}; random masks '{plan.null}' in the place of "
+        f"the snapshot's have {span(level)}: {verdict_of(level)}."
     )

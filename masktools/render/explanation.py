@@ -1,10 +1,13 @@
 """Explanations of an overlap as documents."""
 
 from masktools.render.document import Column, Document, Table
+from masktools.render.null_words import ENOUGH_DRAWS
 from masktools.render.numbers import count, percent, rate
 from masktools.structure.explanation import Explanation
 
 __all__ = ["explanation_document", "sentence"]
+
+_ALPHA = 0.05
 
 _COLUMNS = (
     Column("layer", shown=False),
@@ -16,6 +19,7 @@ _COLUMNS = (
     Column("part", "adds", "rate"),
     Column("kappa", "kappa left", "rate"),
     Column("p_value", "p", "rate"),
+    Column("p_two_sided", kind="rate", shown=False),
     Column("adjusted_p_value", kind="rate", shown=False),
 )
 
@@ -23,13 +27,20 @@ _NULLS = (
     "each null keeps of B what is listed up to its line and is random otherwise; shared = mean number of weights that "
     "such masks share with A, low to high = 95 % of them; kappa left = agreement of A and B above that null."
 )
-_KERNELS = "layers without a kernel have nothing to add on the line 'tap'; its p is that of the other layers."
+_KERNELS = (
+    "layers without a kernel have nothing to add on the line 'tap': there they are as random as on the line above."
+)
 
 
 def explanation_document(result: Explanation) -> Document:
     """Return an overlap taken apart: a row a rung for all layers together, then what is left of each layer."""
     data = result.to_dict()
-    rungs = [{"layer": row["name"], **rung} for row in (data["total"], *data["layers"]) for rung in row["ladder"]]
+    enough = result.draws >= ENOUGH_DRAWS
+    rungs = [
+        {"layer": row["name"], **rung, "p_value": rung["p_value"] if enough else None}
+        for row in (data["total"], *data["layers"])
+        for rung in row["ladder"]
+    ]
     (a, b), (epoch_a, epoch_b) = result.runs, result.epochs
     names = [rung.null for rung in result.total]
     last = (Column("wiring", "wiring", "rate"),)
@@ -72,15 +83,20 @@ def sentence(result: Explanation) -> str:
         return "A and B share no active weight, so there is nothing to explain."
     parts = [f"{rung.null} {percent(rung.part)}" for rung in result.total]
     last = result.total[-1]
-    verdict = (
-        "the exact wiring agrees beyond that"
-        if total.intersection > last.high
-        else "the exact wiring agrees less than that"
-        if total.intersection < last.low
-        else "no more agreement than that"
-    )
     return (
         f"Of {count(total.intersection)} shared weights the nulls explain: {', '.join(parts)}; exact wiring "
-        f"{percent(wiring)}. Random masks of the last null share {count(last.low)} to {count(last.high)} (95 %): "
-        f"{verdict} (kappa left {rate(last.kappa)}, p = {rate(last.p_value)})."
+        f"{percent(wiring)}. Random masks of the last null share {count(last.low)} to {count(last.high)} (95 % of "
+        f"{result.draws} draws): {_verdict(result)}."
     )
+
+
+def _verdict(result: Explanation) -> str:
+    last, observed = result.total[-1], result.overlap.total.intersection
+    if last.low == last.high == observed:
+        return "that null leaves no freedom"
+    if result.draws < ENOUGH_DRAWS:
+        return f"no verdict with fewer than {ENOUGH_DRAWS} draws"
+    words = "is not told apart from it"
+    if last.p_two_sided <= _ALPHA:
+        words = "agrees beyond it" if observed > last.expected else "agrees less"
+    return f"the exact wiring {words} (kappa left {rate(last.kappa)}, two-sided p = {rate(last.p_two_sided)})"

@@ -5,10 +5,11 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from masktools.errors import StructureError
 
-__all__ = ["Chance", "normal_p_value", "stratified_kappa", "stratified_z"]
+__all__ = ["Chance", "stratified_kappa", "stratified_z"]
 
 _REACH = 40.0
 """Standard deviations beyond which a tail probability is below the smallest float."""
@@ -110,19 +111,38 @@ class Chance:
         self.excess(intersection)
         if self.variance <= 0:
             return None
+        start, log = self.log_probabilities()
+        at = intersection - start
+        if not 0 <= at < len(log):
+            return 0.0
+        weight = np.exp(log)
+        return min(1.0, 2 * min(float(weight[: at + 1].sum()), float(weight[at:].sum())))
+
+    def log_probabilities(self, *including: int) -> tuple[int, NDArray[np.float64]]:
+        """Return the logarithms of the probabilities of all intersections that can be told from impossible.
+
+        Parameters
+        ----------
+        including
+            Intersections to reach in any case.
+
+        Returns
+        -------
+        start, logarithms
+            The smallest intersection, and the logarithms of its probability and of those that follow; shape (number,).
+            They are summed from ratios of neighbours, which needs no factorials.
+        """
         n, a, b = self.size, self.active_a, self.active_b
+        least, most = max(0, a + b - n), min(a, b)
         mode = (a + 1) * (b + 1) // (n + 2)
         reach = math.ceil(_REACH * math.sqrt(self.variance)) + _REACH_STEPS
-        low, high = max(0, a + b - n, mode - reach), min(a, b, mode + reach)
-        if not low <= intersection <= high:
-            return 0.0
+        low = max(least, min(mode - reach, *including, mode))
+        high = min(most, max(mode + reach, *including, mode))
         k = np.arange(low, high, dtype=np.float64)
         steps = np.log(a - k) + np.log(b - k) - np.log(k + 1) - np.log(n - a - b + k + 1)
-        log_weight = np.concatenate(([0.0], np.cumsum(steps)))
-        weight = np.exp(log_weight - log_weight.max())
-        at = intersection - low
-        tail = min(float(weight[: at + 1].sum()), float(weight[at:].sum()))
-        return min(1.0, 2 * tail / float(weight.sum()))
+        log = np.concatenate(([0.0], np.cumsum(steps)))
+        log -= log.max()
+        return low, log - math.log(float(np.exp(log).sum()))
 
 
 def stratified_z(layers: Iterable[tuple[Chance, int]]) -> float | None:
@@ -165,8 +185,3 @@ def stratified_kappa(layers: Iterable[tuple[Chance, int]]) -> float | None:
     room = math.fsum(chance.room for chance, _ in pairs)
     excess = math.fsum(chance.excess(intersection) for chance, intersection in pairs)
     return 2 * excess / room if room > 0 else None
-
-
-def normal_p_value(z: float | None) -> float | None:
-    """Return the two-sided p-value of a standard normal `z`; None stays None."""
-    return None if z is None else math.erfc(abs(z) / math.sqrt(2))

@@ -28,12 +28,13 @@ class NullLevel:
         Ends of the central 95 % of the draws (quantiles .025 and .975, linear between draws).
     draws
         Number of draws in which it was defined.
-    p_value
-        (1 + number of draws at least as extreme) / (1 + draws); twice the smaller one if two-sided.
+    p_greater, p_less
+        (1 + number of draws at least as large, or at least as small) / (1 + draws).
     tail
         What counts as extreme.
     adjusted_p_value
-        The p-value corrected for the number of layers (Benjamini-Hochberg); None for a total.
+        The p-value corrected for the number of layers (Benjamini-Hochberg); None for a total, and for a layer in which
+        the null leaves no freedom.
     """
 
     observed: float
@@ -42,9 +43,25 @@ class NullLevel:
     low: float
     high: float
     draws: int
-    p_value: float
+    p_greater: float
+    p_less: float
     tail: Tail
     adjusted_p_value: float | None = None
+
+    @property
+    def p_value(self) -> float:
+        """The p-value of the tail that counts."""
+        return {"greater": self.p_greater, "less": self.p_less, "two-sided": self.p_two_sided}[self.tail]
+
+    @property
+    def p_two_sided(self) -> float:
+        """Twice the smaller of the two tails, at most 1."""
+        return min(1.0, 2 * min(self.p_greater, self.p_less))
+
+    @property
+    def free(self) -> bool:
+        """Whether the draws differ from each other or from the number: where the null leaves no freedom they do not."""
+        return not self.low == self.high == self.observed
 
     @property
     def z(self) -> float | None:
@@ -53,7 +70,7 @@ class NullLevel:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name, z included."""
-        return {**dataclasses.asdict(self), "z": self.z}
+        return {**dataclasses.asdict(self), "p_value": self.p_value, "p_two_sided": self.p_two_sided, "z": self.z}
 
 
 def null_level(observed: float | None, draws: Sequence[float | None], tail: Tail = "greater") -> NullLevel | None:
@@ -77,16 +94,21 @@ def null_level(observed: float | None, draws: Sequence[float | None], tail: Tail
     if observed is None or not values:
         return None
     finite = all(math.isfinite(value) for value in values)
-    mean = math.fsum(values) / len(values) if finite else None
-    spread = None if mean is None else math.fsum((value - mean) ** 2 for value in values)
+    # Equal draws have their own value as mean, whatever a sum of them would round to.
+    equal = min(values) == max(values)
+    mean = values[0] if equal and finite else math.fsum(values) / len(values) if finite else None
+    sd = None
+    if mean is not None and len(values) > 1:
+        sd = 0.0 if equal else math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
     return NullLevel(
         observed=observed,
         mean=mean,
-        sd=math.sqrt(spread / (len(values) - 1)) if spread is not None and len(values) > 1 else None,
+        sd=sd,
         low=quantile(values, 0.025),
         high=quantile(values, 0.975),
         draws=len(values),
-        p_value=monte_carlo_p(observed, values, tail),
+        p_greater=monte_carlo_p(observed, values, "greater"),
+        p_less=monte_carlo_p(observed, values, "less"),
         tail=tail,
     )
 

@@ -75,12 +75,12 @@ class SurvivalCurve:
     @property
     def median_low(self) -> int | None:
         """Lower end of the interval of the median: where the lower end of survival reaches one half."""
-        return self._reaches([point.low for point in self.points])
+        return self._reaches([point.low if point.survival else 0.0 for point in self.points])
 
     @property
     def median_high(self) -> int | None:
         """Upper end of the interval of the median; None where it is not reached: the median may be any longer."""
-        return self._reaches([point.high for point in self.points])
+        return self._reaches([point.high if point.survival else 0.0 for point in self.points])
 
     def _reaches(self, values: Sequence[float | None]) -> int | None:
         pairs = zip(self.points, values, strict=True)

@@ -166,7 +166,7 @@ def compare_moments(
     measured = (degrees, missing is None, align is not None, plan is not None)
     if not any(measured):
         return dataclasses.replace(result, nnstd_missing=missing)
-    topology = a.topology if missing is None or align is not None else a.snapshot.topology
+    topology = a.topology if missing is None or align is not None else a.snapshot.topology or b.snapshot.topology
     measure = PairMeasure(
         masks=a.masks,
         weights=a.weights if align == "weights" else None,
@@ -178,7 +178,8 @@ def compare_moments(
     weights = b.weights if align == "weights" else None
     trial = None
     if plan is not None:
-        groups = topology.groups if topology else None
+        drawn = b.snapshot.topology or topology
+        groups = drawn.groups if drawn else None
         trial = run_trial(measure, b.masks, plan, weights=weights, groups=groups, fixed=b.fixed, tails=TAILS)
     return dataclasses.replace(
         result,

@@ -65,6 +65,11 @@ class LayerMatrix:
         union = self.active_a[:, None] + self.active_b[None, :] - self.intersection
         return _ratio(self.intersection.astype(float), union.astype(float))
 
+    @property
+    def expected_jaccard(self) -> NDArray[np.float64]:
+        """Jaccard index at the expected intersection: its chance level."""
+        return _ratio(self.expected, self.active_a[:, None] + self.active_b[None, :] - self.expected)
+
     def to_dict(self) -> dict[str, Any]:
         """Return counts and matrices by name, as arrays."""
         return {
@@ -73,6 +78,7 @@ class LayerMatrix:
             "active_a": self.active_a,
             "active_b": self.active_b,
             "intersection": self.intersection,
+            "expected_intersection": self.expected,
             "kappa": self.kappa,
         }
 
@@ -106,7 +112,12 @@ class EpochMatrix:
             "runs": list(self.runs),
             "epochs": [list(self.epochs_a), list(self.epochs_b)],
             "layers": [layer.to_dict() for layer in self.layers],
-            "total": {**total.to_dict(), "jaccard": total.jaccard, "z": total.z},
+            "total": {
+                **total.to_dict(),
+                "jaccard": total.jaccard,
+                "expected_jaccard": total.expected_jaccard,
+                "z": total.z,
+            },
         }
 
 

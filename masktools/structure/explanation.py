@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from masktools.errors import StructureError
 from masktools.nulls.ladder import LADDER
 from masktools.nulls.shuffles import Masks
-from masktools.nulls.trial import TOTAL, DrawPlan, Numbers, Trial, Weights, run_trial
+from masktools.nulls.trial import TOTAL, DrawPlan, Numbers, Trial, Weights, drawn_numbers, trial_of
 from masktools.structure.overlap import LayerOverlap, Overlap, overlap_of
 from masktools.structure.source import Source, recorded
 
@@ -34,6 +33,8 @@ class Rung:
         Central 95 % of the draws.
     p_value
         (1 + draws that share at least as much) / (1 + draws).
+    p_two_sided
+        Twice the smaller of that and of its counterpart for draws that share at most as much.
     adjusted_p_value
         The same corrected for the number of layers; None for the total.
     part
@@ -49,6 +50,7 @@ class Rung:
     low: float
     high: float
     p_value: float
+    p_two_sided: float
     adjusted_p_value: float | None
     part: float | None
     kappa: float | None
@@ -68,7 +70,7 @@ class Explanation:
         Number of random masks of each rung, and what they follow from.
     ladder
         The rungs by layer, and for all layers under ``total``. A layer without a kernel has no rung ``tap``; to the
-        total it adds there what it shares on the rung before.
+        total it adds there, draw by draw, what it shares on the rung before.
     """
 
     runs: tuple[str, str]
@@ -150,24 +152,26 @@ def _ladder(
     groups: Mapping[str, int],
     fixed: frozenset[str],
 ) -> dict[str, tuple[Rung, ...]]:
-    if TOTAL in masks_b:
-        raise StructureError(f"a layer is called {TOTAL!r}, which stands for all layers together")
     rows = {row.name: row for row in (*overlap.layers, overlap.total)}
     kernels = {name: mask for name, mask in masks_b.items() if math.prod(mask.shape[2:]) > 1}
     measure = functools.partial(shared, masks_a)
+    observed = measure(masks_b, None)
     found: dict[str, list[Rung]] = {name: [] for name in rows}
-    before: Trial | None = None
+    before: list[Numbers] = []
     for null in LADDER.values():
         masks = kernels if null.within == "kernel" else masks_b
         if not masks:
             continue
-        trial = run_trial(measure, masks, dataclasses.replace(plan, null=null.name), groups=groups, fixed=fixed)
-        rest = 0.0
-        if before is not None and len(masks) < len(masks_b):
-            rest = math.fsum(_mean(before, name) for name in masks_b if name not in masks)
+        this = dataclasses.replace(plan, null=null.name)
+        drawn = drawn_numbers(measure, masks, this, groups=groups, fixed=fixed)
+        if len(masks) < len(masks_b):
+            # Draw by draw: layers that this rung does not touch are as random as on the rung before.
+            drawn = [_totalled({**others, **numbers}) for others, numbers in zip(before, drawn, strict=True)]
+        touched = {key: value for key, value in observed.items() if key[1] in masks or key[1] == TOTAL}
+        trial = trial_of(touched, drawn, this)
         for name in (*masks, TOTAL):
-            found[name].append(_rung(rows[name], trial, name, found[name], rest if name == TOTAL else 0.0))
-        before = trial
+            found[name].append(_rung(rows[name], trial, name, found[name]))
+        before = drawn
     return {name: tuple(rungs) for name, rungs in found.items()}
 
 
@@ -179,32 +183,32 @@ def shared(masks_a: Masks, masks: Masks, _: Weights | None) -> Numbers:
     masks_a, masks
         Boolean masks; the layers of the second are some of those of the first.
     """
-    counts = {("intersection", name): float(np.count_nonzero(mask & masks_a[name])) for name, mask in masks.items()}
-    return {**counts, ("intersection", TOTAL): sum(counts.values())}
+    return _totalled(
+        {("intersection", name): float(np.count_nonzero(mask & masks_a[name])) for name, mask in masks.items()}
+    )
 
 
-def _mean(trial: Trial, name: str) -> float:
-    level = trial.level("intersection", name)
-    return level.mean if level is not None and level.mean is not None else 0.0
+def _totalled(numbers: Numbers) -> Numbers:
+    layers = [value for (_, name), value in numbers.items() if name != TOTAL and value is not None]
+    return {**numbers, ("intersection", TOTAL): math.fsum(layers)}
 
 
-def _rung(row: LayerOverlap, trial: Trial, name: str, before: list[Rung], rest: float) -> Rung:
-    """Return a rung; `rest` is what layers that it does not touch have in common on the rung before."""
+def _rung(row: LayerOverlap, trial: Trial, name: str, before: list[Rung]) -> Rung:
     level = trial.level("intersection", name)
     if level is None or level.mean is None:
         raise AssertionError("an intersection is always defined")
-    expected = level.mean + rest
-    added = expected - (before[-1].expected if before else 0.0)
-    room = row.active_a + row.active_b - 2 * expected
+    added = level.mean - (before[-1].expected if before else 0.0)
+    room = row.active_a + row.active_b - 2 * level.mean
     null = LADDER[trial.plan.null]
     return Rung(
         null=null.name,
         keeps=null.keeps,
-        expected=expected,
-        low=level.low + rest,
-        high=level.high + rest,
+        expected=level.mean,
+        low=level.low,
+        high=level.high,
         p_value=level.p_value,
+        p_two_sided=level.p_two_sided,
         adjusted_p_value=level.adjusted_p_value,
         part=added / row.intersection if row.intersection else None,
-        kappa=2 * (row.intersection - expected) / room if room > 0 else None,
+        kappa=2 * (row.intersection - level.mean) / room if room > 0 else None,
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 from masktools.errors import StructureError
 from masktools.masks import PackedMask
-from masktools.statistics.chance import Chance, normal_p_value, stratified_kappa, stratified_z
+from masktools.statistics.chance import Chance, stratified_kappa, stratified_z
+from masktools.statistics.stratified import stratified_p_value
 
 __all__ = ["LayerOverlap", "Overlap", "check_same_layers", "overlap_of"]
 
@@ -36,12 +37,13 @@ class LayerOverlap:
         Intersection above its expectation, in standard deviations; None where chance leaves no freedom.
     kappa
         Agreement above chance: 0 at chance, 1 for equal masks; None where dense in both or empty in both.
-    share
-        Intersection over the smaller number of active weights; None if a mask is empty.
-    hamming
-        Share of weights that differ; None for a layer without weights.
+    share, expected_share
+        Intersection over the smaller number of active weights, and at the expected intersection; None if a mask is
+        empty.
+    hamming, expected_hamming
+        Share of weights that differ, and at the expected intersection; None for a layer without weights.
     p_value
-        Two-sided. Of a layer: exact (hypergeometric). Of the total: by normal approximation of z.
+        Two-sided and exact: hypergeometric of a layer, for the total the sum of independent ones.
     """
 
     name: str
@@ -55,7 +57,9 @@ class LayerOverlap:
     z: float | None
     kappa: float | None
     share: float | None
+    expected_share: float | None
     hamming: float | None
+    expected_hamming: float | None
     p_value: float | None
 
     @property
@@ -173,7 +177,7 @@ def _shape(mask: PackedMask) -> str:
     return "x".join(str(extent) for extent in mask.shape) or "()"
 
 
-def _ratio(part: int, whole: int) -> float | None:
+def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
@@ -191,7 +195,9 @@ def _layer(name: str, chance: Chance, shared: int) -> LayerOverlap:
         z=chance.z(shared),
         kappa=chance.kappa(shared),
         share=_ratio(shared, min(a, b)),
+        expected_share=_ratio(chance.mean, min(a, b)),
         hamming=_ratio(a + b - 2 * shared, size),
+        expected_hamming=_ratio(chance.room, size),
         p_value=chance.p_value(shared),
     )
 
@@ -215,6 +221,8 @@ def _total(pairs: Sequence[tuple[Chance, int]]) -> LayerOverlap:
         z=z,
         kappa=stratified_kappa(pairs),
         share=_ratio(shared, min(a, b)),
+        expected_share=_ratio(mean, min(a, b)),
         hamming=_ratio(a + b - 2 * shared, size),
-        p_value=normal_p_value(z),
+        expected_hamming=_ratio(math.fsum(chance.room for chance, _ in pairs), size),
+        p_value=stratified_p_value(pairs),
     )

@@ -7,6 +7,7 @@ import pytest
 from synthetic import random_masks
 
 from masktools.cli.app import main
+from masktools.render.numbers import rate
 from masktools.structure.comparison import compare
 from masktools.structure.connectivity import connectivity
 from masktools.structure.dynamics.emergence import emergence
@@ -113,14 +114,14 @@ def test_compare_more_than_two(mlp_run, output):
 
 def test_compare_with_a_null_and_after_alignment(mlp_run, output):
     a, b = mlp_run("a", 0), mlp_run("b", 1)
-    options = ("--null", "degree", "--align", "--draws", 99, "--seed", 4)
-    expected = compare(a, b, null="degree", align="masks", draws=99, seed=4)
+    options = ("--null", "neuron", "--align", "--draws", 199, "--seed", 4)
+    expected = compare(a, b, null="neuron", align="masks", draws=199, seed=4)
     result = json.loads(output("compare", a, b, *options, "--format", "json"))
     assert result == {**result, **expected.to_dict()}
     flat = " ".join(output("compare", a, b, *options).split())
-    assert "Shared weights; null: 99 random masks 'degree'" in flat
+    assert "Shared weights; null: 199 random masks 'neuron'" in flat
     assert "by the same alignment" in flat
-    assert f"p = {expected.level('aligned_kappa').p_value:.3g}" in flat
+    assert f"two-sided p = {rate(expected.level('aligned_kappa').p_two_sided)}" in flat
     rows = list(csv.DictReader(io.StringIO(output("compare", a, b, *options, "--format", "csv"))))
     assert float(rows[2]["aligned_kappa_null_p_value"]) == expected.level("aligned_kappa").p_value
     assert float(rows[0]["fan_in_distance_null_mean"]) == expected.level("fan_in_distance", "fc1.weight").mean
@@ -286,7 +287,9 @@ def test_connectivity_text(mlp_run, output):
     text = output("connectivity", path)
     flat = " ".join(text.split())
     assert f"{result.total.effective} of {result.total.active} active weights are effective" in flat
-    assert "of 20 random masks of the null 'layer'" in flat
+    assert "random masks of the null 'layer' have" in flat
+    assert "in 95 % of 20 draws), no verdict with fewer than 199 draws" in flat
+    assert "two-sided p = " in " ".join(output("connectivity", path, "--draws", 199).split())
     assert f"log10 of paths, by channels {result.total.log10_paths:.2f} " in flat
     assert f"log10 of paths, tap by tap {result.total.log10_tap_paths:.2f} " in flat
     assert max(map(len, text.split("\n"))) <= 80
