@@ -30,7 +30,7 @@ RUN_JSON = "run.json"
 METRICS = "metrics.jsonl"
 STATE = "state.pt"
 RUN_FORMAT = "masktools-run"
-RUN_VERSION = "1.0"
+RUN_VERSION = "1.1"
 _SNAPSHOT = re.compile(r"epoch-([0-9]{4}|[1-9][0-9]{4,8})\.h5")
 
 

@@ -162,7 +162,8 @@ def brute_gain(topology, shapes, a, b, number, orders):
     gain = np.zeros((group.size, group.size))
     for member in group.members:
         one, two = (np.moveaxis(arrays[member.layer], member.axis, 0) for arrays in (a, moved))
-        rows = [array.astype(float).reshape(group.size, -1) for array in (one, two)]
+        place = slice(member.start, len(one) - member.after)
+        rows = [array[place].astype(float).reshape(group.size, -1) for array in (one, two)]
         gain += rows[0] @ rows[1].T
     return gain
 
@@ -187,7 +188,7 @@ def test_gains_are_what_two_units_have_in_common(net):
             beliefs = [
                 np.eye(g.size, dtype=np.float32)[order].astype(np.float32) for g, order in zip(groups, at, strict=True)
             ]
-            problem.evidence = dict.fromkeys(problem.layers, 1.0)
+            problem.evidence = dict.fromkeys(topology.layers, 1.0)
             assert np.allclose(problem.expected_gain(number, beliefs), found)
         assert problem.objective(orders) == in_common(a, permute(b, groups, orders))
 
@@ -356,6 +357,17 @@ def test_a_planted_permutation_is_found_with_half_the_weights_rewired(net, densi
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("net", "density"), [(lambda: mlp(100, 60, 30, 10), 0.1), (conv_net, 0.05)], ids=["mlp", "conv 5 %"]
+)
+def test_a_planted_permutation_is_beyond_each_of_199_nulls(net, density):
+    topology, a, b, _ = planted(net(), density, seed=3)
+    p, nulls = p_value(topology, a, b, draws=199)
+    assert p == 1 / 200
+    assert max(nulls) < 0.9 * align(a, b, topology).objective
+
+
+@pytest.mark.slow
 def test_half_of_lenet_is_found_at_2_percent_and_its_null_does_not():
     topology, a, b, _ = planted(mlp(784, 300, 100, 10), 0.02, seed=0)
     active = sum(int(mask.sum()) for mask in a.values())
@@ -416,7 +428,9 @@ def test_biases_move_with_their_units():
     assert np.array_equal(moved["fc1.bias"], bias)
     assert np.array_equal(moved["fc2.bias"], [5.0, 6.0])
     assert np.array_equal(moved["fc1"], a["fc1"])
-    assert found.to_dict()["groups"][0]["biases"] == ({"layer": "fc1.bias", "axis": 0, "block": 1},)
+    assert found.to_dict()["groups"][0]["biases"] == (
+        {"layer": "fc1.bias", "axis": 0, "block": 1, "start": 0, "after": 0},
+    )
 
 
 def test_a_network_without_hidden_units():

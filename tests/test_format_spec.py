@@ -1,5 +1,6 @@
 """The specification is enough: its example runs, and a reader and a writer made from it alone agree with ours."""
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -17,7 +18,8 @@ from masktools.snapshot import layout
 from masktools.snapshot.read import Snapshot
 from masktools.snapshot.verify import verify_snapshot
 from masktools.snapshot.write import write_snapshot
-from masktools.topology.graph import OPERATORS
+from masktools.topology.graph import OPERATORS, Heads, Node, View, Window
+from masktools.topology.reach import effective_masks
 
 SPECIFICATION = (Path(__file__).parent.parent / "docs" / "format.md").read_text(encoding="utf-8")
 
@@ -69,11 +71,20 @@ def test_the_tables_name_what_the_files_hold(tmp_path: Path):
         members = {row.split("/")[1] for row in table_of_members()}
         assert members - {""} == set(file)
     fields = table("Operator graph")
-    assert set(fields) == {"op", "inputs", "shape", "weight", "bias", "window", "label"}
-    operators = SPECIFICATION.split("| operator | inputs | meaning |")[1].split("\n\n")[0]
-    assert re.findall(r"^\| `(\w+)`", operators, re.MULTILINE) == list(OPERATORS)
+    assert fields == [field.name for field in dataclasses.fields(Node)]
+    operators = SPECIFICATION.split("| operator | inputs | since | meaning |")[1].split("\n\n")[0]
+    since = re.findall(r"^\| `(\w+)` \| [0-3](?: or more)? \| (1\.[01]) \|", operators, re.MULTILINE)
+    assert [operator for operator, _ in since] == list(OPERATORS)
+    assert {operator for operator, version in since if version == "1.0"} == FIRST_OPERATORS
+    for part in (View, Heads, Window):
+        assert all(f"`{field.name}`" in SPECIFICATION for field in dataclasses.fields(part))
     for element in layout.ELEMENTS:
         assert f"`{element}`" in SPECIFICATION
+
+
+FIRST_OPERATORS = {
+    "input", "linear", "conv2d", "add", "identity", "pool2d", "adaptive_pool2d", "flatten", "output",
+}  # fmt: skip
 
 
 def table_of_members() -> list[str]:
@@ -89,7 +100,26 @@ def put(item: h5py.HLObject, key: str, value: Any) -> None:
         item.attrs[key] = np.array(value, dtype=np.int32)
 
 
-def write_by_the_text(path: Path) -> str:
+GRAPH = """{"nodes": [
+    {"op": "input", "inputs": [], "shape": [2, 6, 5]},
+    {"op": "conv2d", "inputs": [0], "shape": [4, 4, 3], "weight": "größe",
+     "window": {"kernel": [3, 3], "stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "groups": 1}},
+    {"op": "view", "inputs": [1], "shape": [4, 10], "view": {"sizes": [4, 5, 2], "strides": [12, 2, 1], "offset": 0}},
+    {"op": "constant", "inputs": [], "shape": [4, 1]},
+    {"op": "concat", "inputs": [3, 2], "shape": [4, 11], "axes": [1]},
+    {"op": "resample", "inputs": [4], "shape": [4, 10],
+     "reads": [[[0, 1], [2], [], [3], [4], [5], [6], [7], [8], [10]]]},
+    {"op": "attention", "inputs": [4, 5, 5], "shape": [4, 11], "heads": {"count": 2, "causal": true}},
+    {"op": "mul", "inputs": [6, 4], "shape": [4, 11]},
+    {"op": "mix", "inputs": [7], "shape": [4, 11], "axes": [1]},
+    {"op": "view", "inputs": [8], "shape": [40], "view": {"sizes": [4, 10], "strides": [11, -1], "offset": 10}},
+    {"op": "linear", "inputs": [9], "shape": [30], "weight": "fc1.weight", "bias": "steps", "label": "head"},
+    {"op": "output", "inputs": [10], "shape": [30]}
+]}"""
+"""Every field of the operator graph, written by hand."""
+
+
+def write_by_the_text(path: Path, version: str = "1.0") -> str:
     """Write a small snapshot with h5py alone; return its content digest."""
     rng = np.random.default_rng(0)
     mask = rng.random((30, 40)) < 0.3
@@ -123,9 +153,11 @@ def write_by_the_text(path: Path) -> str:
         "tensors/steps": (np.array(5, dtype="<i8"), {}),
         "tensors/flags": (np.array([True, False]), {}),
     }
+    if version != "1.0":
+        datasets["topology"] = (np.frombuffer(GRAPH.encode(), dtype=np.uint8), {})
     root = {
         "encoding-type": "masktools-snapshot",
-        "encoding-version": "1.0",
+        "encoding-version": version,
         "epoch": 4,
         "step": 44,
         "config": '{ "name":\t"größe \\"x\\"" }',
@@ -147,8 +179,9 @@ def write_by_the_text(path: Path) -> str:
     return total
 
 
-def test_a_writer_made_from_the_text_is_read(tmp_path: Path):
-    total = write_by_the_text(tmp_path / "epoch-0004.h5")
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_writer_made_from_the_text_is_read(tmp_path: Path, version: str):
+    total = write_by_the_text(tmp_path / "epoch-0004.h5", version)
     snapshot = Snapshot(tmp_path / "epoch-0004.h5")
     assert verify_snapshot(snapshot) == total
     assert list(snapshot.layers) == ["größe", "fc1.weight"]
@@ -156,6 +189,15 @@ def test_a_writer_made_from_the_text_is_read(tmp_path: Path):
     assert snapshot.weight("fc1.weight").dtype == np.float16
     assert snapshot.tensors()["steps"] == 5
     assert open_run(tmp_path).epochs == (4,)
+    if version == "1.0":
+        assert snapshot.topology is None
+        return
+    assert snapshot.topology
+    assert json.loads(snapshot.topology.to_json()) == json.loads(GRAPH)
+    # By the text every position of the map is reached and read: all taps count, of units that the head reads.
+    kept = effective_masks(snapshot.topology, {name: snapshot.mask(name) for name in snapshot.layers})
+    assert np.array_equal(kept["fc1.weight"], snapshot.mask("fc1.weight"))
+    assert np.array_equal(kept["größe"], snapshot.mask("größe"))
 
 
 def test_a_reader_made_from_the_text_reads_ours(tmp_path: Path):
@@ -210,5 +252,5 @@ def test_our_runs_are_as_the_text_says(tmp_path: Path):
     writer.snapshot(content())
     assert sorted(path.name for path in writer.path.iterdir()) == ["epoch-0003.h5", "metrics.jsonl", "run.json"]
     identity = json.loads((writer.path / "run.json").read_text())
-    assert identity == {"format": "masktools-run", "version": "1.0", "config": {"seed": 0}}
+    assert identity == {"format": "masktools-run", "version": "1.1", "config": {"seed": 0}}
     assert (writer.path / "metrics.jsonl").read_text() == '{"epoch": 0, "loss": null}\n'

@@ -126,7 +126,7 @@ def twins_only(topology, shapes, masks):
     for number, (group, colours) in enumerate(zip(groups, unit_colours(layers, groups), strict=True)):
         made = [
             layer.values.reshape(group.size, -1)
-            for layer in layers.values()
+            for layer in layers
             if layer.out == number and (layer.fed is None or layer.fed < number)
         ]
         inputs = np.concatenate(made, axis=1)

@@ -118,6 +118,40 @@ def test_an_image_that_is_only_flattened_has_a_unit_for_each_pixel():
     assert (found.units, found.components, found.isolated, found.largest) == (6, 3, 1, 3)
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (1, 2, 3), (1, 3, 1, 2)])
+def test_maps_of_any_number_of_axes_are_flattened_alike(shape):
+    b = Build()
+    topology, shapes = b.done(b.linear(b.flatten(b.input(*shape)), 2, "fc"))
+    assert weak_components(topology, full_masks(shapes)).units == 6 + 2
+
+
+def test_constants_are_nobodys_unit_and_join_nobody():
+    b = Build()
+    x, constant = b.input(2), b.constant(2)
+    one, two = (b.same("add", b.linear(x, 2, name), constant) for name in "ab")
+    # A feature that a constant and a hidden unit make together is the hidden unit's.
+    both = b.view(b.concat(b.constant(2), one), lambda a: a.reshape(2, 2).T, 2, 2)
+    topology, shapes = b.done(b.linear(both, 2, "c"), two)
+    masks = {name: np.zeros(shape, dtype=bool) for name, shape in shapes.items()}
+    assert (weak_components(topology, masks).units, weak_components(topology, masks).components) == (8, 8)
+    masks["c"][:] = np.eye(2)
+    found = weak_components(topology, masks)
+    assert (found.components, found.isolated) == (6, 4)
+    assert log10_paths(topology, full_masks(shapes)) == math.log10(2 * 2 * 2 + 2 * 2)
+
+
+def test_units_of_a_head_are_joined_whatever_its_values_are():
+    b = Build()
+    x = b.linear(b.input(1, 2), 2, "x")
+    y = b.attention(x, x, b.constant(4, 2), 2)
+    topology, shapes = b.done(b.linear(y, 2, "out"))
+    masks = {name: np.zeros(shape, dtype=bool) for name, shape in shapes.items()}
+    assert weak_components(topology, masks).components == 5
+    masks["out"][0, [0, 1]] = True
+    # Both values of the first head are owned by its query.
+    assert weak_components(topology, masks).components == 4
+
+
 def test_an_image_that_a_convolution_reads_too_has_a_unit_for_each_channel():
     b = Build()
     image = b.input(2, 2, 2)

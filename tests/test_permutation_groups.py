@@ -192,6 +192,197 @@ def test_blocks_of_different_lengths_that_are_added_move_by_their_common_multipl
     )
 
 
+def members(net):
+    """Where the units of each group lie."""
+    return [[(m.layer, m.axis, m.block, m.start, m.after) for m in group.members] for group in permutation_groups(*net)]
+
+
+def test_maps_side_by_side_keep_an_order_each():
+    assert members(NETS["dense_block"]()) == [
+        [("stem", 0, 1, 0, 0), ("a", 1, 1, 0, 0), ("b", 1, 1, 0, 2), ("transition", 1, 1, 0, 6)],
+        [("a", 0, 1, 0, 0), ("b", 1, 1, 3, 0), ("transition", 1, 1, 3, 4), ("transition", 1, 1, 7, 0)],
+        [("b", 0, 1, 0, 0), ("transition", 1, 1, 5, 2)],
+        [("transition", 0, 1, 0, 0), ("c", 1, 1, 0, 0), ("head", 1, 4, 0, 8)],
+        [("c", 0, 1, 0, 0), ("head", 1, 4, 12, 0)],
+    ]
+
+
+def test_skips_of_a_u_net_are_whole_sets():
+    assert members(NETS["u_net"]()) == [
+        [("a", 0, 1, 0, 0), ("b", 1, 1, 0, 0), ("c", 1, 1, 0, 3)],
+        [("b", 0, 1, 0, 0), ("c", 1, 1, 2, 0), ("d", 1, 1, 0, 0)],
+    ]
+
+
+def test_an_input_side_by_side_with_hidden_units_keeps_its_order():
+    b = Build()
+    x = b.input(2, 4, 4)
+    y = b.concat(x, b.conv(x, 3, "a", padding=(1, 1)))
+    assert members(b.done(b.conv(y, 2, "b"))) == [[("a", 0, 1, 0, 0), ("b", 1, 1, 2, 0)]]
+
+
+def test_a_depthwise_convolution_hands_several_orders_on():
+    b = Build()
+    x = b.input(2, 4, 4)
+    x = b.concat(b.conv(x, 3, "a", kernel=(1, 1)), b.conv(x, 2, "b", kernel=(1, 1)))
+    x = b.conv(x, 5, "depthwise", kernel=(2, 2), groups=5)
+    assert members(b.done(b.linear(b.flatten(x), 2, "out"))) == [
+        [("a", 0, 1, 0, 0), ("depthwise", 0, 1, 0, 2), ("out", 1, 9, 0, 18)],
+        [("b", 0, 1, 0, 0), ("depthwise", 0, 1, 3, 0), ("out", 1, 9, 27, 0)],
+    ]
+
+
+def halves(cut):
+    """Two sets of three and two units, of which the first `cut` go one way and the rest another."""
+    b = Build()
+    x = b.input(2)
+    x = b.concat(b.linear(x, 3, "a"), b.linear(x, 2, "b"))
+    one, two = b.view(x, lambda a: a[:cut]), b.view(x, lambda a: a[cut:])
+    return b.done(b.linear(one, 1, "one"), b.linear(two, 1, "two"))
+
+
+def test_slices_of_whole_sets_hand_their_order_on():
+    assert members(halves(3)) == [
+        [("a", 0, 1, 0, 0), ("one", 1, 1, 0, 0)],
+        [("b", 0, 1, 0, 0), ("two", 1, 1, 0, 0)],
+    ]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 4])
+def test_slices_of_parts_of_sets_keep_all_in_order(cut):
+    assert members(halves(cut)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "free"),
+    [
+        (lambda a: a, True),
+        (lambda a: a[:, ::-1], True),
+        (lambda a: a[:, :2], True),
+        (lambda a: a[:, 1], True),
+        (lambda a: np.broadcast_to(a[:, :1], (3, 4)), True),
+        (lambda a: a[::-1], False),
+        (lambda a: a[:2], False),
+        (lambda a: a.T, False),
+        (lambda a: a.reshape(4, 3), False),
+        (lambda a: a.reshape(12), True),
+        (lambda a: a[:, None, ::2], True),
+        (lambda a: np.broadcast_to(a[:1], (3, 4)), False),
+    ],
+)
+def test_views_hand_an_order_on_if_units_are_taken_as_they_come(change, free):
+    b = Build()
+    x = b.view(b.linear(b.input(2, 4), 3, "a"), change)
+    assert [group[0][0] for group in members(b.done(b.linear(x, 2, "b")))] == (["a"] if free else [])
+
+
+@pytest.mark.parametrize(
+    ("change", "free"), [(lambda a: a[:, ::-1], True), (lambda a: a[:, 1:], True), (lambda a: a.T, False)]
+)
+def test_views_that_flatten_make_blocks(change, free):
+    b = Build()
+    x = b.linear(b.input(2, 4), 3, "a")
+    x = b.view(x, change, change(np.zeros((3, 4))).size)
+    block = b.nodes[x].shape[0] // 3
+    assert members(b.done(b.linear(x, 2, "b"))) == ([[("a", 0, 1, 0, 0), ("b", 1, block, 0, 0)]] if free else [])
+
+
+def test_units_that_are_made_of_several_move_with_all_of_them():
+    b = Build()
+    x = b.conv(b.input(2, 2, 3), 12, "a", kernel=(1, 1))
+    # Maps of twice the height and width, of four channels each, as in super-resolution; then the other way round.
+    x = b.view(x, lambda a: a.reshape(3, 2, 2, 2, 3).transpose(0, 3, 1, 4, 2), 3, 4, 6)
+    y = b.conv(x, 3, "b", padding=(1, 1))
+    y = b.view(y, lambda a: a.reshape(3, 2, 2, 3, 2).transpose(0, 2, 4, 1, 3), 12, 2, 3)
+    topology, shapes = b.done(b.conv(x, 1, "c"), b.conv(y, 1, "d", kernel=(1, 1)))
+    assert members((topology, shapes)) == [
+        [("a", 0, 4, 0, 0), ("b", 1, 1, 0, 0), ("c", 1, 1, 0, 0)],
+        [("b", 0, 1, 0, 0), ("d", 1, 4, 0, 0)],
+    ]
+
+
+def test_every_second_unit_moves_with_its_neighbour():
+    b = Build()
+    x = b.view(b.linear(b.input(2), 6, "a"), lambda a: a[::2])
+    assert members(b.done(b.linear(x, 1, "b"))) == [[("a", 0, 2, 0, 0), ("b", 1, 1, 0, 0)]]
+    b = Build()
+    x = b.linear(b.input(2), 5, "a")
+    assert members(b.done(b.linear(b.view(x, lambda a: a[::2]), 1, "b"))) == []
+
+
+def test_tokens_side_by_side_share_an_order_and_a_constant_takes_it():
+    b = Build()
+    x, y = b.linear(b.input(2, 3), 4, "a"), b.linear(b.input(3, 2), 4, "b")
+    x = b.concat(b.view(b.constant(1, 4), lambda a: a.T), x, y, axis=1)
+    x = b.same("add", x, b.constant(4, 6))
+    assert members(b.done(b.linear(x, 2, "c"))) == [[("a", 0, 1, 0, 0), ("b", 0, 1, 0, 0), ("c", 1, 1, 0, 0)]]
+
+
+def test_constants_alone_are_no_hidden_units():
+    b = Build()
+    x = b.concat(b.constant(3), b.linear(b.input(2), 4, "a"))
+    net = b.done(b.linear(x, 2, "c"))
+    assert members(net) == [[("a", 0, 1, 0, 0), ("c", 1, 1, 3, 0)]]
+    b = Build()
+    net = b.done(b.same("add", b.linear(b.constant(3), 2, "c"), b.linear(b.input(1), 2, "d")))
+    assert members(net) == []
+
+
+def test_queries_keys_and_values_of_an_attention_keep_their_order():
+    assert members(NETS["tokens"]()) == [
+        [(name, axis, 1, 0, 0) for name, axis in (
+            ("embed", 0), ("block.q", 1), ("block.k", 1), ("block.v", 1), ("block.proj", 0), ("block.up", 1),
+            ("block.down", 0), ("head", 1),
+        )],
+        [("block.up", 0, 1, 0, 0), ("block.down", 1, 1, 0, 0)],
+    ]  # fmt: skip
+
+
+def test_factors_share_an_order():
+    assert members(NETS["gated"]())[0] == [
+        ("a", 0, 1, 0, 0),
+        ("b", 0, 1, 0, 0),
+        ("squeeze", 1, 1, 0, 0),
+        ("excite", 0, 1, 0, 0),
+        ("c", 1, 1, 0, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("label", "free"), [("layer_norm", True), ("rms_norm", True), ("batch_norm", True), ("group_norm", False)]
+)
+def test_a_norm_over_groups_of_units_keeps_their_order(label, free):
+    b = Build()
+    x = b.same("identity", b.linear(b.input(2), 4, "a"), label=label, bias="norm.bias")
+    assert len(members(b.done(b.linear(x, 2, "b")))) == free
+
+
+def test_what_is_added_across_the_border_of_two_sets_keeps_its_order():
+    b = Build()
+    x = b.input(2)
+    one = b.concat(b.linear(x, 3, "a"), b.linear(x, 2, "b"))
+    two = b.concat(b.linear(x, 2, "c"), b.linear(x, 3, "d"))
+    assert members(b.done(b.linear(b.same("add", one, two), 1, "out"))) == []
+
+
+def test_only_arrays_that_hold_just_the_units_are_permuted():
+    topology, shapes = NETS["dense_block"]()
+    groups = permutation_groups(topology, shapes)
+    orders = [np.arange(group.size)[::-1] for group in groups]
+    arrays = {name: np.arange(np.prod(shape)).reshape(shape) for name, shape in shapes.items()}
+    moved = permute(arrays, groups, orders)["b"]
+    assert np.array_equal(moved, arrays["b"][::-1][:, [2, 1, 0, 4, 3]])
+    for shape, words in (
+        ((2, 6, 3, 3), "b of shape (2, 6, 3, 3) does not have 3 units of 1 along axis 1, 0 before and 2 after them"),
+        ((2, 4, 3, 3), "does not have 3 units of 1 along axis 1, 0 before and 2 after them"),
+        ((3, 5, 3, 3), "does not have 2 units of 1 along axis 0"),
+        ((2,), "does not have 3 units of 1 along axis 1"),
+    ):
+        with pytest.raises(StructureError) as caught:
+            permute(arrays | {"b": np.zeros(shape)}, groups, orders)
+        assert words in str(caught.value)
+
+
 def test_every_operator_has_a_rule(monkeypatch):
     assert set(module._RULES) == set(OPERATORS)
     monkeypatch.delitem(module._RULES, "identity")
@@ -235,7 +426,23 @@ def unequal_blocks():
     return b.done(b.linear(b.same("add", x, y), 2, "out"))
 
 
-ORACLE_NETS = NETS | {"depthwise": depthwise, "unequal_blocks": unequal_blocks}
+def super_resolution():
+    """Channels that become positions and positions that become channels; every second unit; halves on a border."""
+    b = Build()
+    x = b.conv(b.input(2, 2, 2), 8, "a", kernel=(1, 1))
+    y = b.conv(b.view(x, lambda a: a.reshape(2, 2, 2, 2, 2).transpose(0, 3, 1, 4, 2), 2, 4, 4), 2, "b", padding=(1, 1))
+    y = b.view(y, lambda a: a.reshape(2, 2, 2, 2, 2).transpose(0, 2, 4, 1, 3), 8, 2, 2)
+    y = b.conv(y, 3, "c", kernel=(2, 2))
+    x = b.view(b.concat(b.conv(x, 4, "d", kernel=(2, 2)), y), lambda a: a[:4:2], 2)
+    return b.done(b.linear(x, 2, "e"), b.linear(b.flatten(y), 1, "f"))
+
+
+ORACLE_NETS = NETS | {
+    "depthwise": depthwise,
+    "unequal_blocks": unequal_blocks,
+    "super_resolution": super_resolution,
+    "halves": lambda: halves(3),
+}
 
 
 def answers(topology, graph):

@@ -1,3 +1,5 @@
+import math
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -6,7 +8,8 @@ from unrolled import NETS, Build, effective, full_masks, mlp, random_masks, reac
 
 from masktools.errors import StructureError
 from masktools.topology.fields import Field, distinct
-from masktools.topology.graph import Node, Topology, Window
+from masktools.topology.graph import Heads, Node, Topology, View, Window
+from masktools.topology.paths import log10_paths
 from masktools.topology.reach import backward, effective_masks, forward
 from masktools.topology.shapes import check_shapes
 
@@ -222,7 +225,7 @@ def test_shapes_that_do_not_fit_are_refused_by_name(topology, shapes, words):
             ],
             "node 1 (adaptive_pool2d): shape (3, 1, 1) has other channels",
         ),
-        ([Node("input", (), (3,)), Node("adaptive_pool2d", (0,), (3,)), Node("output", (1,), (3,))], "maps (channels"),
+        ([Node("input", (), (3,)), Node("adaptive_pool2d", (0,), (3,)), Node("output", (1,), (3,))], "maps of 2 axes"),
         ([Node("input", (), (1, 2**14, 2**13)), Node("output", (0,), (1, 2**14, 2**13))], "too large to follow"),
     ],
 )
@@ -230,6 +233,148 @@ def test_nodes_that_do_not_fit_are_refused_by_number(nodes, words):
     with pytest.raises(StructureError) as caught:
         check_shapes(Topology(tuple(nodes)), {})
     assert words in str(caught.value)
+
+
+def fed(*shapes, op, shape, **fields):
+    """A node and the inputs that feed it."""
+    inputs = [Node("input", (), fed) for fed in shapes]
+    return Topology(
+        (*inputs, Node(op, tuple(range(len(shapes))), shape, **fields), Node("output", (len(shapes),), shape))
+    )
+
+
+def resampled(*reads, shape=(2, 3, 3)):
+    return fed(shape, op="resample", shape=(shape[0], *map(len, reads)), reads=reads)
+
+
+def viewed(sizes, strides, offset=0, shape=(2, 3, 4)):
+    return fed(shape, op="view", shape=sizes, view=View(sizes, strides, offset))
+
+
+@pytest.mark.parametrize(
+    ("topology", "words"),
+    [
+        (viewed((2, 3, 4), (12, 4, 1)), None),
+        (viewed((2, 3, 4), (12, 4, 1), 1), "leaves the elements of (2, 3, 4)"),
+        (viewed((2, 3, 5), (12, 4, 1)), "leaves the elements"),
+        (viewed((24,), (-1,), 23), None),
+        (viewed((24,), (-1,), 22), "leaves the elements"),
+        (viewed((1,), (2**40,), 23), None),
+        (viewed((1,), (0,), 24), "leaves the elements"),
+        (viewed((1,), (0,), -1), "leaves the elements"),
+        (viewed((9, 3), (0, 0), 23), None),
+        (viewed((2**14, 2**13), (0, 0)), "too large to follow"),
+        (resampled(((0,),), ((2,), (), (0, 1))), None),
+        (resampled(((3,),), ((2,),)), "along axis 1 position 0 reads beyond the 3 of (2, 3, 3)"),
+        (resampled(((0,),), ((2,), (0, -1))), "along axis 2 position 1 reads beyond the 3"),
+        (resampled(((0,),), ((2,), (1, 0, 1))), "along axis 2 position 1 reads the same twice"),
+        (resampled(((0,),)), "lists of positions do not lead from (2, 3, 3) to (2, 1)"),
+        (fed((2, 3), op="resample", shape=(2, 2), reads=(((0,),),)), "lists of positions do not lead"),
+        (fed((2, 3), op="resample", shape=(3, 1), reads=(((0,),),)), "lists of positions do not lead"),
+        (fed((2, 3), op="resample", shape=(2, 1), reads=(((0,),), ())), "lists of positions do not lead"),
+        (fed((2, 3), (4, 3), op="concat", shape=(6, 3), axes=(0,)), None),
+        (fed((2, 3), (4, 3), op="concat", shape=(5, 3), axes=(0,)), "side by side along axis 0 do not make (5, 3)"),
+        (fed((2, 3), (4, 2), op="concat", shape=(6, 3), axes=(0,)), "do not make (6, 3)"),
+        (fed((2, 3), (4,), op="concat", shape=(6, 3), axes=(0,)), "do not make (6, 3)"),
+        (fed((2, 3), (2, 1), op="concat", shape=(2, 4), axes=(1,)), None),
+        (fed((2, 3), (2,), op="concat", shape=(2, 4), axes=(1,)), "do not make (2, 4)"),
+        (fed((2, 3), (2, 3), op="mul", shape=(2, 3)), None),
+        (fed((2, 3), (2, 1), op="mul", shape=(2, 3)), "shape (2, 3) is fed by shape (2, 1)"),
+        (fed((2, 3), op="mix", shape=(3, 2), axes=(0,)), "shape (3, 2) is fed by shape (2, 3)"),
+        (fed((4, 3), (4, 2), (6, 2), op="attention", shape=(6, 3), heads=Heads(2)), None),
+        (fed((4, 3), (4, 2), (6, 2), op="attention", shape=(6, 2), heads=Heads(2)), "positions of queries (4, 3)"),
+        (fed((4, 3), (4, 2), (6, 3), op="attention", shape=(6, 3), heads=Heads(2)), "positions of queries (4, 3)"),
+        (fed((4, 3), (5, 2), (6, 2), op="attention", shape=(6, 3), heads=Heads(2)), "do not split into 2 heads"),
+        (fed((5, 3), (5, 2), (6, 2), op="attention", shape=(6, 3), heads=Heads(2)), "do not split into 2 heads"),
+        (fed((4, 3), (4, 2), (4, 2), op="attention", shape=(6, 3), heads=Heads(2)), "do not split into 2 heads"),
+        (fed((4, 3), (4, 1, 2), (6, 2), op="attention", shape=(6, 3), heads=Heads(2)), "do not have as many axes"),
+        (
+            fed((2, 5, 3), (2, 5, 4), (2, 5, 4), op="attention", shape=(2, 5, 3), heads=Heads(1)),
+            None,
+        ),
+        (
+            fed((2, 5, 3), (2, 1, 4), (2, 1, 4), op="attention", shape=(2, 5, 3), heads=Heads(1)),
+            "positions of queries",
+        ),
+        (fed((2, 4, 4), op="pool1d", shape=(2, 2, 2), window=Window((2,), (2,), (0,), (1,))), "maps of 1 axes"),
+        (fed((2, 4), op="pool1d", shape=(2, 3), window=Window((2,), (2,), (0,), (1,))), "does not follow"),
+        (fed((2, 4, 4, 4), op="adaptive_pool3d", shape=(2, 1, 1)), "maps of 3 axes"),
+        (fed((2, 4), op="adaptive_pool1d", shape=(1, 1)), "has other channels"),
+    ],
+)
+def test_what_rearranges_and_mixes_is_checked_against_its_sources(topology, words):
+    if words is None:
+        check_shapes(topology, {})
+        return
+    with pytest.raises(StructureError) as caught:
+        check_shapes(topology, {})
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "made", "weight", "words"),
+    [
+        ("linear", (3, 5), (2, 5), (2, 3), None),
+        ("linear", (3, 5), (2, 4), (2, 3), "at every position alike, not (3, 5) to (2, 4)"),
+        ("linear", (3, 5), (2, 5), (2, 15), "does not map 3 features to 2"),
+        ("conv1d", (3, 5), (2, 4), (2, 3, 2), None),
+        ("conv1d", (3, 5), (2, 4), (2, 3, 2, 1), "does not fit 3 to 2 channels"),
+        ("conv1d", (3, 5, 5), (2, 4, 4), (2, 3, 2), "maps of 1 axes"),
+        ("conv3d", (3, 5, 5, 5), (2, 4, 4, 4), (2, 3, 2, 2, 2), None),
+        ("conv3d", (3, 5, 5, 5), (2, 4, 4, 5), (2, 3, 2, 2, 2), "does not follow"),
+    ],
+)
+def test_layers_over_positions_are_checked(op, shape, made, weight, words):
+    axes = len(shape) - 1 if op == "conv3d" else 1
+    window = None if op == "linear" else Window((2,) * axes, (1,) * axes, (0,) * axes, (1,) * axes)
+    topology = fed(shape, op=op, shape=made, weight="w", window=window)
+    if words is None:
+        check_shapes(topology, {"w": weight})
+        return
+    with pytest.raises(StructureError, match="layer w") as caught:
+        check_shapes(topology, {"w": weight})
+    assert words in str(caught.value)
+
+
+def test_lists_that_read_one_position_again_and_again_are_too_large_to_turn_round():
+    # A few taps onward, and 2**24 of them back, at each of 2**24 positions.
+    axis = ((0,),) * 2**12
+    with pytest.raises(StructureError, match="with 16777216 taps is too large to follow"):
+        check_shapes(resampled(axis, axis, shape=(1, 2**12, 2**12)), {})
+
+
+def test_a_mean_over_a_large_map_and_views_of_one_are_not_too_large():
+    check_shapes(resampled((tuple(range(224)),), (tuple(range(224)),), shape=(64, 224, 224)), {})
+    check_shapes(fed((64, 224, 224), op="adaptive_pool2d", shape=(64, 1, 1)), {})
+    check_shapes(viewed((56 * 56 * 256,), (1,), shape=(256, 56, 56)), {})
+
+
+def test_queries_and_keys_need_each_other_and_a_value_that_is_not_alone():
+    """One unit of everything at two positions; which weights matter when one of the three layers is empty."""
+    b = Build()
+    x = b.input(1, 2)
+    y = b.attention(*(b.linear(x, 1, name) for name in "qkv"))
+    topology, shapes = b.done(b.linear(y, 1, "out"))
+    for empty, kept in (("", "qkvo"), ("q", "vo"), ("k", "vo"), ("v", "")):
+        masks = {name: np.array([[name != empty]]) for name in shapes}
+        found = effective_masks(topology, masks)
+        assert "".join(name[0] for name, mask in found.items() if mask.any()) == kept
+    # A softmax over one position is one, whatever the product.
+    b = Build()
+    x = b.input(1, 1)
+    topology, shapes = b.done(b.attention(*(b.linear(x, 1, name) for name in "qkv")))
+    found = effective_masks(topology, full_masks(shapes))
+    assert "".join(name for name, mask in found.items() if mask.any()) == "v"
+
+
+def test_large_attention_and_softmax_need_no_square_of_their_units():
+    b = Build()
+    x = b.input(2**17, 3)
+    y = b.attention(x, x, x, 1, causal=True)
+    topology, shapes = b.done(b.linear(b.view(b.mix(y, 0), lambda a: a[:1]), 1, "w"))
+    masks = full_masks(shapes)
+    assert effective_masks(topology, masks)["w"].all()
+    assert log10_paths(topology, masks) == pytest.approx(math.log10(2**17 * (1 + 2 * 2**17)))
 
 
 def test_masks_are_boolean():

@@ -146,7 +146,7 @@ def test_identity_comes_from_run_json(run: Path):
         ("{}", "is not a JSON object with the format 'masktools-run'"),
         ('{"format": "masktools-run"}', "version None is no version"),
         ('{"format": "masktools-run", "version": 1.0}', "version 1.0 is no version"),
-        ('{"format": "masktools-run", "version": "1.1"}', "version 1.1 is too new, .* upgrade"),
+        ('{"format": "masktools-run", "version": "1.2"}', "version 1.2 is too new, .* upgrade"),
         ('{"format": "masktools-run", "version": "0.1"}', "version 0.1 is not known"),
         ('{"format": "masktools-run", "version": "1.0", "config": 3}', "config is not a JSON object"),
     ],

@@ -103,10 +103,10 @@ def test_an_hdf5_file_of_another_kind_is_told_apart(tmp_path: Path):
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        ("1.1", "1.1 is too new, this masktools reads 1.0 to 1.0; upgrade"),
+        ("1.2", "1.2 is too new, this masktools reads 1.0 to 1.1; upgrade"),
         ("2.0", "2.0 is too new"),
         ("999999.0", "is too new"),
-        ("0.9", "0.9 is not known, this masktools reads 1.0 to 1.0"),
+        ("0.9", "0.9 is not known, this masktools reads 1.0 to 1.1"),
         ("0.0", "is not known"),
         *[
             (version, "is no version")

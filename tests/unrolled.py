@@ -6,54 +6,115 @@ import math
 import networkx as nx
 import numpy as np
 
-from masktools.topology.graph import Node, Topology, Window
+from masktools.topology.graph import ADAPTIVE, CONVOLUTIONS, LAYERS, POOLS, Heads, Node, Topology, View, Window
 
 
 def unrolled(topology, masks):
-    """Nodes are (node index, unit...), edges carry `weight`, the index of the weight element or None."""
-    graph = nx.DiGraph()
+    """Nodes are (node index, unit, position...); edges carry place, layer and `element`, the index of a weight."""
+    graph = nx.MultiDiGraph()
     for number, node in enumerate(topology.nodes):
         for unit in np.ndindex(*node.shape):
             graph.add_node((number, *unit))
-        for source in node.inputs:
-            for near, far, element in _edges(topology, node, source, masks):
-                graph.add_edge((source, *near), (number, *far), element=element, layer=node.weight)
+        shapes = [topology.nodes[source].shape for source in node.inputs]
+        if node.op == "attention":
+            edges = list(_attended(topology, node, shapes, graph))
+        else:
+            edges = [
+                (place, near, far, element)
+                for place in range(len(shapes))
+                for near, far, element in _edges(node, shapes, place, masks)
+            ]
+        for place, near, far, element in edges:
+            tail, head = (node.inputs[place], *near), (number, *far)
+            graph.add_edge(tail, head, key=(place, element), place=place, element=element, layer=node.weight)
     return graph
 
 
-def _edges(topology, node, source, masks):
-    shape = topology.nodes[source].shape
+def _edges(node, shapes, place, masks):
+    shape = shapes[place]
     if node.op == "linear":
         for out, fed in zip(*np.nonzero(masks[node.weight]), strict=True):
-            yield (int(fed),), (int(out),), (int(out), int(fed))
-    elif node.op == "conv2d":
-        w = node.window
-        fed_per, out_per = shape[0] // w.groups, node.shape[0] // w.groups
-        for o, i, kh, kw in zip(*np.nonzero(masks[node.weight]), strict=True):
-            for h, v in itertools.product(range(node.shape[1]), range(node.shape[2])):
-                y = h * w.stride[0] - w.padding[0] + kh * w.dilation[0]
-                x = v * w.stride[1] - w.padding[1] + kw * w.dilation[1]
-                if 0 <= y < shape[1] and 0 <= x < shape[2]:
-                    near = (int(o) // out_per * fed_per + int(i), int(y), int(x))
-                    yield near, (int(o), h, v), (int(o), int(i), int(kh), int(kw))
-    elif node.op == "pool2d":
-        w = node.window
-        for c, h, v, kh, kw in np.ndindex(*node.shape, *w.kernel):
-            y = h * w.stride[0] - w.padding[0] + kh * w.dilation[0]
-            x = v * w.stride[1] - w.padding[1] + kw * w.dilation[1]
-            if 0 <= y < shape[1] and 0 <= x < shape[2]:
-                yield (c, y, x), (c, h, v), None
-    elif node.op == "adaptive_pool2d":
-        for c, h, v in np.ndindex(*node.shape):
-            for y in range(math.floor(h * shape[1] / node.shape[1]), math.ceil((h + 1) * shape[1] / node.shape[1])):
-                for x in range(math.floor(v * shape[2] / node.shape[2]), math.ceil((v + 1) * shape[2] / node.shape[2])):
-                    yield (c, y, x), (c, h, v), None
+            for position in np.ndindex(*node.shape[1:]):
+                yield (int(fed), *position), (int(out), *position), (int(out), int(fed))
+    elif node.op in CONVOLUTIONS:
+        fed_per, out_per = shape[0] // node.window.groups, node.shape[0] // node.window.groups
+        for o, i, *tap in np.argwhere(masks[node.weight]).tolist():
+            for near, far in _slid(node, shape, tap):
+                yield (o // out_per * fed_per + i, *near), (o, *far), (o, i, *tap)
+    elif node.op in POOLS:
+        for tap in np.ndindex(*node.window.kernel):
+            for near, far in _slid(node, shape, tap):
+                for unit in range(node.shape[0]):
+                    yield (unit, *near), (unit, *far), None
+    elif node.op in ADAPTIVE:
+        for unit, *far in np.ndindex(*node.shape):
+            bins = [
+                range(math.floor(place * before / after), math.ceil((place + 1) * before / after))
+                for place, before, after in zip(far, shape[1:], node.shape[1:], strict=True)
+            ]
+            for near in itertools.product(*bins):
+                yield (unit, *near), (unit, *far), None
+    elif node.op == "resample":
+        for unit, *far in np.ndindex(*node.shape):
+            for near in itertools.product(*(axis[place] for axis, place in zip(node.reads, far, strict=True))):
+                yield (unit, *near), (unit, *far), None
     elif node.op == "flatten":
         for number, near in enumerate(np.ndindex(*shape)):
             yield near, (number,), None
+    elif node.op == "view":
+        elements = list(np.ndindex(*shape))
+        for indices, far in zip(np.ndindex(*node.view.sizes), np.ndindex(*node.shape), strict=True):
+            steps = sum(index * stride for index, stride in zip(indices, node.view.strides, strict=True))
+            yield elements[node.view.offset + steps], far, None
+    elif node.op == "concat":
+        (axis,) = node.axes
+        before = sum(other[axis] for other in shapes[:place])
+        for near in np.ndindex(*shape):
+            yield near, (*near[:axis], near[axis] + before, *near[axis + 1 :]), None
+    elif node.op == "mix":
+        for far in np.ndindex(*node.shape):
+            for near in np.ndindex(*shape):
+                if all(axis in node.axes or near[axis] == far[axis] for axis in range(len(far))):
+                    yield near, far, None
     else:
         for unit in np.ndindex(*node.shape):
             yield unit, unit, None
+
+
+def _slid(node, shape, tap):
+    w = node.window
+    for far in np.ndindex(*node.shape[1:]):
+        near = tuple(
+            f * stride - padding + t * dilation
+            for f, stride, padding, t, dilation in zip(far, w.stride, w.padding, tap, w.dilation, strict=True)
+        )
+        if all(0 <= index < extent for index, extent in zip(near, shape[1:], strict=True)):
+            yield near, far
+
+
+def _attended(topology, node, shapes, graph):
+    """Edges of an attention, given the graph of everything before it.
+
+    For each output (d, r, n), at row r and position n: the values (d, r, m) that it reads; and if it reads more than
+    one and the input reaches any of these, the products of queries (c, r, n) and keys (c, r, m) of its head of which
+    the other factor is reached.
+    """
+    queries, keys, values = node.inputs
+    units, extents, count = shapes[0][0], shapes[2], node.heads.count
+    inputs = [name for name in graph if topology.nodes[name[0]].op == "input"]
+    ahead = set(inputs).union(*(nx.descendants(graph, name) for name in inputs))
+    for d, *row, n in np.ndindex(*node.shape):
+        read = [m for m in range(extents[-1]) if m <= n or not node.heads.causal]
+        for m in read:
+            yield 2, (d, *row, m), (d, *row, n), None
+        if len(read) > 1 and any((values, d, *row, m) in ahead for m in read):
+            for c in range(units):
+                if c * count // units == d * count // node.shape[0]:
+                    if any((keys, c, *row, m) in ahead for m in read):
+                        yield 0, (c, *row, n), (d, *row, n), None
+                    if (queries, c, *row, n) in ahead:
+                        for m in read:
+                            yield 1, (c, *row, m), (d, *row, n), None
 
 
 def reached(topology, graph, op, direction):
@@ -86,16 +147,22 @@ def channel_graph(topology, graph):
     """Multigraph of (node index, channel); one edge for each weight that is used anywhere, one for each column."""
     channels = nx.MultiDiGraph()
     channels.add_nodes_from((number, c) for number, node in enumerate(topology.nodes) for c in range(node.shape[0]))
+    for near, far, data in graph.edges(data=True):
+        if topology.nodes[far[0]].op != "attention":
+            channels.add_edge(near[:2], far[:2], key=(data["place"], data["element"]))
     for number, node in enumerate(topology.nodes):
-        for place, source in enumerate(node.inputs):
-            edges = {
-                ((source, near[1]), (number, far[1]), data["element"])
-                for near, far, data in graph.edges(data=True)
-                if near[0] == source and far[0] == number
-            }
-            for near, far, element in edges:
-                channels.add_edge(near, far, key=(place, element))
+        if node.op == "attention":
+            # Whatever is reached: a value leads to its own unit, queries and keys to all units of their head.
+            for place, source in enumerate(node.inputs):
+                for c, d in itertools.product(range(topology.nodes[source].shape[0]), range(node.shape[0])):
+                    together = _head(topology, source, c, node) == _head(topology, number, d, node)
+                    if c == d if place == 2 else together:
+                        channels.add_edge((source, c), (number, d), key=(place, None))
     return channels
+
+
+def _head(topology, number, unit, attention):
+    return unit // (topology.nodes[number].shape[0] // attention.heads.count)
 
 
 def count_paths(topology, graph, *, taps=True):
@@ -103,8 +170,8 @@ def count_paths(topology, graph, *, taps=True):
     channels = channel_graph(topology, graph)
     count = {}
     for name in nx.topological_sort(channels):
-        if topology.nodes[name[0]].op == "input":
-            count[name] = 1
+        if topology.nodes[name[0]].op in ("input", "constant"):
+            count[name] = int(topology.nodes[name[0]].op == "input")
         else:
             edges = [near for near, _ in channels.in_edges(name)]
             if not taps and topology.nodes[name[0]].weight is not None:
@@ -114,11 +181,22 @@ def count_paths(topology, graph, *, taps=True):
 
 
 def component_sizes(topology, graph):
-    """Number of units (channels of inputs and layers) in each weak component of the channel graph."""
+    """Number of units (channels of inputs and layers) in each weak component of the channel graph without constants."""
     channels = channel_graph(topology, graph)
+    nobody = set()
+    for name in nx.topological_sort(channels):
+        op, near = topology.nodes[name[0]].op, set(channels.predecessors(name))
+        if op == "constant" or (op != "input" and op not in LAYERS and near <= nobody):
+            nobody.add(name)
+    for number, node in enumerate(topology.nodes):
+        if node.op == "attention":
+            for source in node.inputs:
+                for unit in range(topology.nodes[source].shape[0]):
+                    channels.add_edge((source, unit), ("head", number, _head(topology, source, unit, node)))
+    channels.remove_nodes_from(nobody)
+    pieces = [[name for name in piece if name[0] != "head"] for piece in nx.weakly_connected_components(channels)]
     return sorted(
-        sum(topology.nodes[number].op in ("input", "linear", "conv2d") for number, _ in piece)
-        for piece in nx.weakly_connected_components(channels)
+        sum(topology.nodes[number].op in ("input", *LAYERS) for number, _ in piece) for piece in pieces if piece
     )
 
 
@@ -135,27 +213,58 @@ class Build:
     def input(self, *shape):
         return self.node("input", (), shape)
 
+    def constant(self, *shape):
+        return self.node("constant", (), shape)
+
     def linear(self, source, out, name):
-        self.shapes[name] = (out, *self.nodes[source].shape)
-        return self.node("linear", [source], (out,), weight=name)
+        units, *positions = self.nodes[source].shape
+        self.shapes[name] = (out, units)
+        return self.node("linear", [source], (out, *positions), weight=name)
 
     def conv(self, source, out, name, kernel=(3, 3), **geometry):
-        window, fed = Window(kernel, **geometry), self.nodes[source].shape
+        window, fed = _window(kernel, **geometry), self.nodes[source].shape
         self.shapes[name] = (out, fed[0] // window.groups, *kernel)
-        return self.node("conv2d", [source], (out, *_size(fed, window)), weight=name, window=window)
+        op = f"conv{len(kernel)}d"
+        return self.node(op, [source], (out, *_size(fed, window)), weight=name, window=window)
 
     def pool(self, source, kernel, size=None, **geometry):
-        window, fed = Window(kernel, **geometry), self.nodes[source].shape
-        return self.node("pool2d", [source], (fed[0], *(size or _size(fed, window))), window=window)
+        window, fed = _window(kernel, **geometry), self.nodes[source].shape
+        return self.node(f"pool{len(kernel)}d", [source], (fed[0], *(size or _size(fed, window))), window=window)
 
     def adaptive(self, source, *size):
-        return self.node("adaptive_pool2d", [source], (self.nodes[source].shape[0], *size))
+        return self.node(f"adaptive_pool{len(size)}d", [source], (self.nodes[source].shape[0], *size))
+
+    def resample(self, source, *reads):
+        """Read lists of positions along each axis."""
+        shape = (self.nodes[source].shape[0], *map(len, reads))
+        return self.node("resample", [source], shape, reads=tuple(tuple(map(tuple, axis)) for axis in reads))
+
+    def view(self, source, change, *shape):
+        """Rearrange as `change` does with an array, by strides alone, and then give it a shape."""
+        array = np.arange(math.prod(self.nodes[source].shape), dtype=np.int8).reshape(self.nodes[source].shape)
+        changed = change(array)
+        offset = changed.__array_interface__["data"][0] - array.__array_interface__["data"][0]
+        assert 0 <= offset < array.size
+        view = View(changed.shape, changed.strides, offset)
+        return self.node("view", [source], shape or changed.shape, view=view)
+
+    def concat(self, *sources, axis=0):
+        shape = list(self.nodes[sources[0]].shape)
+        shape[axis] = sum(self.nodes[source].shape[axis] for source in sources)
+        return self.node("concat", sources, shape, axes=(axis,))
+
+    def mix(self, source, *axes):
+        return self.node("mix", [source], self.nodes[source].shape, axes=axes)
+
+    def attention(self, queries, keys, values, heads=1, *, causal=False):
+        shape = (self.nodes[values].shape[0], *self.nodes[queries].shape[1:])
+        return self.node("attention", [queries, keys, values], shape, heads=Heads(heads, causal))
 
     def flatten(self, source):
         return self.node("flatten", [source], (math.prod(self.nodes[source].shape),))
 
-    def same(self, op, *sources):
-        return self.node(op, sources, self.nodes[sources[0]].shape)
+    def same(self, op, *sources, **rest):
+        return self.node(op, sources, self.nodes[sources[0]].shape, **rest)
 
     def done(self, *sources):
         for source in sources:
@@ -163,12 +272,18 @@ class Build:
         return Topology(tuple(self.nodes)), self.shapes
 
 
+def _window(kernel, **geometry):
+    axes = len(kernel)
+    plain = {"stride": (1,) * axes, "padding": (0,) * axes, "dilation": (1,) * axes}
+    return Window(kernel, **(plain | geometry))
+
+
 def _size(fed, window):
     return tuple(
         (fed[axis + 1] + 2 * window.padding[axis] - window.dilation[axis] * (window.kernel[axis] - 1) - 1)
         // window.stride[axis]
         + 1
-        for axis in range(2)
+        for axis in range(len(window.kernel))
     )
 
 
@@ -239,7 +354,173 @@ def ceiled():
     return b.done(x)
 
 
-NETS = {net.__name__: net for net in (strided, grouped, residual, adaptive, shared, ceiled)}
+def _block(b, x, name, heads=2, *, causal=False):
+    """A block of a transformer, units first."""
+    width = b.nodes[x].shape[0]
+    y = b.same("identity", x, label="layer_norm")
+    y = b.attention(*(b.linear(y, width, f"{name}.{part}") for part in "qkv"), heads, causal=causal)
+    x = b.same("add", x, b.linear(y, width, f"{name}.proj"))
+    return b.same("add", x, b.linear(b.linear(x, 3, f"{name}.up"), width, f"{name}.down"))
+
+
+def tokens():
+    """A transformer: linear layers at every position, attention of two heads, a mean over the positions."""
+    b = Build()
+    x = _block(b, b.linear(b.input(2, 3), 4, "embed"), "block")
+    return b.done(b.linear(b.flatten(b.adaptive(x, 1)), 2, "head"))
+
+
+def causal():
+    """Attention that reads no later positions, an answer at each, and one of the first alone."""
+    b = Build()
+    x = b.linear(b.view(b.input(3, 3), lambda a: a.T), 2, "embed")
+    x = b.resample(x, [(), (0,), (1,)])
+    x = _block(b, x, "one", heads=1, causal=True)
+    return b.done(b.linear(x, 2, "head"), b.linear(b.view(x, lambda a: a[:, 0]), 2, "first"))
+
+
+def class_token():
+    """A token that no input makes, and an offset that differs from token to token."""
+    b = Build()
+    x = b.linear(b.input(2, 2), 4, "embed")
+    x = b.same("add", b.concat(b.constant(4, 1), x, axis=1), b.constant(4, 3))
+    x = _block(b, x, "block")
+    return b.done(b.linear(b.view(x, lambda a: a[:, 0]), 2, "head"))
+
+
+def cross():
+    """Queries of one input and keys of another, of other numbers; values of other units; rows that do not mix."""
+    b = Build()
+    x, y = b.input(2, 2, 2), b.input(3, 2, 3)
+    # Keys and values are reached at positions of their own.
+    k = b.resample(b.linear(y, 4, "k"), [(0,), ()], [(), (1,), (2,)])
+    v = b.resample(b.linear(y, 2, "v"), [(0,), (1,)], [(0, 1), (), ()])
+    return b.done(b.linear(b.attention(b.linear(x, 4, "q"), k, v, 2), 2, "head"))
+
+
+def uneven():
+    """Attention that reads no later positions with more queries than keys and with fewer, and one of a single key."""
+    b = Build()
+    x = b.linear(b.input(3, 2), 3, "embed")
+    y, z = b.resample(x, [(0,), (), (1,), (0,)]), b.resample(x, [(1,)])
+    made = [
+        b.attention(b.linear(queries, 2, f"q{n}"), b.linear(keys, 2, f"k{n}"), b.linear(keys, 2, f"v{n}"), causal=n < 2)
+        for n, (queries, keys) in enumerate(((y, x), (x, y), (x, z)))
+    ]
+    return b.done(*(b.linear(x, 1, f"head{n}") for n, x in enumerate(made)))
+
+
+def dense_block():
+    """Maps side by side with all that were made before them, one of them twice."""
+    b = Build()
+    x = b.conv(b.input(1, 3, 2), 3, "stem", padding=(1, 1))
+    y = b.conv(b.same("identity", x, label="batch_norm"), 2, "a", padding=(1, 1))
+    z = b.conv(b.same("identity", b.concat(x, y)), 2, "b", padding=(1, 1))
+    x = b.pool(b.conv(b.concat(x, y, z, y), 3, "transition", kernel=(1, 1)), (2, 1), padding=(1, 0), stride=(2, 1))
+    x = b.concat(x, b.conv(x, 2, "c", kernel=(3, 1), padding=(1, 0)))
+    return b.done(b.linear(b.flatten(x), 2, "head"))
+
+
+def u_net():
+    """Down, up by repeating positions, and side by side with a crop of what was there before."""
+    b = Build()
+    x = b.conv(b.input(1, 5, 5), 2, "a", padding=(1, 1))
+    y = b.conv(b.pool(x, (2, 2), stride=(2, 2)), 3, "b", padding=(1, 1))
+    y = b.resample(y, [(0,), (0, 1), (1,)], [(0,), (0, 1), (1,)])
+    x = b.view(x, lambda a: a[:, 1:4, 1:4])
+    return b.done(b.conv(b.concat(x, y), 2, "c"), b.conv(y, 1, "d", kernel=(1, 1)))
+
+
+def mixer():
+    """Layers over the units and over the positions, which views put in each other's place."""
+    b = Build()
+    x = b.view(b.conv(b.input(1, 4, 4), 3, "patch", kernel=(2, 2), stride=(2, 2)), lambda a: a, 3, 4)
+    y = b.linear(b.linear(b.view(x, lambda a: a.T), 3, "up"), 4, "down")
+    x = b.same("add", x, b.view(y, lambda a: a.T))
+    x = b.same("add", x, b.linear(b.linear(x, 2, "wide"), 3, "narrow"))
+    return b.done(b.linear(b.flatten(b.resample(x, [range(4)])), 2, "head"))
+
+
+def shuffle():
+    """Grouped convolutions with their channels exchanged between them; halves that go different ways."""
+    b = Build()
+    x = b.conv(b.input(2, 3, 3), 4, "a", groups=2, padding=(1, 1))
+    x = b.view(x, lambda a: a.reshape(2, 2, 3, 3).swapaxes(0, 1), 4, 3, 3)
+    x = b.conv(x, 4, "b", kernel=(2, 1), groups=2)
+    left, right = (b.view(x, lambda a, h=half: a[2 * h : 2 * h + 2]) for half in (0, 1))
+    x = b.concat(left, b.conv(right, 2, "c", kernel=(1, 1)))
+    # Units that are made of others: two features at a time.
+    x = b.view(x, lambda a: a, 12, 2)
+    return b.done(b.linear(b.view(x, lambda a: a[::5, ::-1]), 2, "head"))
+
+
+def gated():
+    """Products: of two branches, and of channels with what all their positions give."""
+    b = Build()
+    x = b.input(2, 3, 3)
+    x = b.same("mul", b.conv(x, 3, "a", padding=(1, 1)), b.same("identity", b.conv(x, 3, "b", padding=(1, 1))))
+    y = b.linear(b.linear(b.flatten(b.adaptive(x, 1, 1)), 2, "squeeze"), 3, "excite")
+    y = b.view(y, lambda a: np.broadcast_to(a[:, None, None], (3, 3, 3)))
+    x = b.same("mul", x, y, b.constant(3, 3, 3))
+    return b.done(b.conv(x, 2, "c", stride=(2, 2), padding=(1, 1)))
+
+
+def sequence():
+    b = Build()
+    x = b.conv(b.input(2, 9), 4, "a", kernel=(3,), padding=(2,), dilation=(2,), stride=(2,))
+    x = b.pool(b.conv(x, 4, "b", kernel=(2,), groups=2), (2,), stride=(2,), padding=(1,))
+    x = b.adaptive(b.conv(x, 3, "c", kernel=(1,)), 2)
+    return b.done(b.linear(b.flatten(x), 2, "head"))
+
+
+def volume():
+    b = Build()
+    x = b.conv(b.input(1, 3, 2, 4), 2, "a", kernel=(2, 1, 3), padding=(0, 0, 1), stride=(1, 1, 2))
+    x = b.pool(x, (2, 2, 1), padding=(1, 1, 0), stride=(2, 1, 1))
+    x = b.conv(x, 2, "b", kernel=(2, 2, 2), groups=2, padding=(0, 1, 0))
+    return b.done(b.linear(b.flatten(b.adaptive(x, 1, 2, 1)), 2, "head"))
+
+
+def padded():
+    """Uneven padding with zeros, then by reflection; a corner that nothing reads."""
+    b = Build()
+    x = b.resample(b.conv(b.input(1, 2, 2), 2, "a", kernel=(1, 1)), [(), (0,), (1,), ()], [(0,), (1,), ()])
+    x = b.conv(x, 2, "b")
+    x = b.resample(x, [(1,), (0,), (1,), (0,)], [(0,), (), (0,), (0,)])
+    return b.done(b.conv(x, 2, "c", kernel=(3, 2), stride=(1, 2)))
+
+
+def mixed():
+    """Softmax over the positions along one axis, over the units, over both."""
+    b = Build()
+    x = b.resample(b.conv(b.input(1, 2, 3), 3, "a", kernel=(1, 1)), [(0,), ()], [(0,), (), (2,)])
+    x = b.conv(b.mix(x, 2), 3, "b", kernel=(2, 1), padding=(1, 0))
+    y = b.conv(b.resample(b.mix(x, 0), [(0,), (), ()], [(0,), (1,), ()]), 2, "c", kernel=(1, 2))
+    constant = b.mix(b.concat(b.constant(1, 3, 2), b.linear(y, 2, "d")), 0)
+    return b.done(b.linear(b.view(constant, lambda a: a[:2]), 2, "e"), b.linear(b.mix(y, 0, 1, 2), 1, "f"))
+
+
+NETS = {
+    net.__name__: net
+    for net in (
+        *(strided, grouped, residual, adaptive, shared, ceiled),
+        *(
+            tokens,
+            causal,
+            class_token,
+            cross,
+            dense_block,
+            u_net,
+            mixer,
+            shuffle,
+            gated,
+            sequence,
+            volume,
+            padded,
+            mixed,
+        ),
+    )
+}
 NETS["mlp"] = lambda: mlp(6, 5, 4, 3)
 
 

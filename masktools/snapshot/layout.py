@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 ENCODING_TYPE = "masktools-snapshot"
-ENCODING_VERSION = "1.0"
+ENCODING_VERSION = "1.1"
 
 MASKS = "masks"
 WEIGHTS = "weights"

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -16,6 +16,10 @@ from masktools.snapshot import checks, layout
 from masktools.snapshot.content import LayerContent
 from masktools.snapshot.header import Header, Layer, read_header
 from masktools.topology.graph import Topology
+
+if TYPE_CHECKING:
+    import networkx as nx
+    from scipy.sparse import csr_array
 
 __all__ = ["Layer", "Snapshot"]
 
@@ -206,3 +210,33 @@ class Snapshot:
         if missing:
             raise SnapshotError(f"{self.path}: /{layout.TOPOLOGY}: layer {missing[0]!r} is not in the snapshot")
         return topology
+
+    def to_networkx(self) -> "nx.DiGraph[tuple[str, int]]":
+        """Return the neuron graph for networkx: nodes ``(layer, unit)``, edges with ``taps``, their number of weights.
+
+        What is a unit and what is an edge is said in `masktools.topology.neuron_graph`.
+
+        Raises
+        ------
+        SnapshotError
+            If the file cannot be read.
+        StructureError
+            If it holds no operator graph, or one that does not fit its layers. The message names the file.
+        """
+        from masktools.snapshot.neurons import snapshot_neurons
+
+        return snapshot_neurons(self).to_networkx()
+
+    def to_scipy(self) -> "tuple[csr_array, list[tuple[str, int]]]":
+        """Return the neuron graph as an adjacency matrix, from row to column, and the ``(layer, unit)`` of each row.
+
+        Entries are numbers of weights.
+
+        Raises
+        ------
+        SnapshotError, StructureError
+            As for `to_networkx`.
+        """
+        from masktools.snapshot.neurons import snapshot_neurons
+
+        return snapshot_neurons(self).to_scipy()

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,10 +115,10 @@ def log10_symmetries(topology: Topology, masks: Mapping[str, NDArray[np.bool_]])
     return Symmetries(found, total)
 
 
-def _group(number: int, group: PermutationGroup, layers: Mapping[str, UnitLayer]) -> GroupSymmetries:
+def _group(number: int, group: PermutationGroup, layers: Sequence[UnitLayer]) -> GroupSymmetries:
     rows = [np.empty((group.size, 0), dtype=np.bool_)]
     within = []
-    for layer in layers.values():
+    for layer in layers:
         if layer.out == layer.fed == number:
             within.append(layer.values)
         elif layer.out == number:

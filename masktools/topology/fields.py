@@ -8,12 +8,18 @@ thousands of positions. Nothing is approximated: in the worst case each position
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from masktools.topology.active import Taps
+
 __all__ = ["Field", "distinct", "gather", "spread", "union"]
+
+_KEPT = 64
+"""Tables whose borders are remembered; they are those of `masktools.topology.windows`, which keeps as many."""
 
 _CODES = 2**16
 """Most values that a column of a table may have for it to be numbered through a list of them all."""
@@ -50,6 +56,8 @@ class Field:
     @classmethod
     def from_columns(cls, columns: NDArray[np.bool_], index: NDArray[np.intp], shape: tuple[int, ...]) -> Self:
         """Merge equal columns; every column must be in use."""
+        if columns.shape[1] == 1 or (columns == columns[:, :1]).all():
+            return cls(columns[:, :1], np.zeros_like(index), shape)
         first, number = distinct(np.packbits(columns, axis=0))
         return cls(columns[:, first], number[index], shape)
 
@@ -104,15 +112,13 @@ def distinct(table: NDArray[np.integer[Any]]) -> tuple[NDArray[np.intp], NDArray
         used = np.bincount(code, minlength=span**rows) > 0
         number = (np.cumsum(used) - 1)[code]
     else:
-        keys = np.ascontiguousarray(table.T).view(np.dtype((np.void, rows * table.itemsize))).ravel()
-        seen: dict[object, int] = {}
-        number = np.fromiter((seen.setdefault(key, len(seen)) for key in keys.tolist()), dtype=np.intp, count=columns)
+        number = _numbered(np.ascontiguousarray(table.T))
     first = np.empty(number.max() + 1, dtype=np.intp)
     first[number[::-1]] = np.arange(columns - 1, -1, -1, dtype=np.intp)
     return first, number
 
 
-def spread(field: Field, taps: NDArray[np.bool_], table: NDArray[np.intp], shape: tuple[int, ...]) -> Field:
+def spread(field: Field, taps: "Taps", table: NDArray[np.intp], shape: tuple[int, ...]) -> Field:
     """Apply the mask of a layer: a unit is true when an active weight joins it to a true unit.
 
     Parameters
@@ -120,23 +126,53 @@ def spread(field: Field, taps: NDArray[np.bool_], table: NDArray[np.intp], shape
     field
         The units at the near end of the weights.
     taps
-        Shape (taps, groups, far channels per group, near channels per group).
+        The active weights, tap by tap.
     table
         Position at the near end for each tap and position at the far end, or -1; shape (taps, far positions).
     shape
         Shape of the node at the far end.
     """
-    met = _met(field.index, table)
-    first, number = distinct(met)
-    groups, near = taps.shape[1], taps.shape[3]
-    source = field.columns.reshape(groups, near, -1).astype(np.float32)
-    reached = np.zeros((shape[0], len(first)), dtype=np.bool_)
-    for tap, columns in zip(taps, met[:, first], strict=True):
+    met, number = _different(field, table)
+    reached = np.zeros((shape[0], met.shape[1]), dtype=np.bool_)
+    for tap, columns in enumerate(met):
         if (columns >= 0).any():
-            # Sums of ones and zeros: positive exactly when one of the products is 1, whatever the rounding.
-            product = np.matmul(tap.astype(np.float32), source) > 0
-            reached |= _with_padding(product.reshape(shape[0], -1))[:, columns]
+            reached |= _with_padding(_joined(field.columns, taps, tap))[:, columns]
     return Field.from_columns(reached, number, shape)
+
+
+def _joined(columns: NDArray[np.bool_], taps: "Taps", tap: int) -> NDArray[np.bool_]:
+    """Return which far units a tap joins to a true unit, for each column; shape (far units, columns)."""
+    full, some = columns.all(axis=0), columns.any(axis=0)
+    # Columns where all units are true, or none, need no product: mostly there are no others.
+    joined = full & taps.reads_any(tap)[:, None]
+    rest = np.flatnonzero(some & ~full)
+    if len(rest):
+        matrices = taps.matrices(tap)
+        source = columns[:, rest].reshape(matrices.shape[0], matrices.shape[2], -1).astype(np.float32)
+        # Sums of ones and zeros: positive exactly when one of the products is 1, whatever the rounding.
+        joined[:, rest] = (np.matmul(matrices.astype(np.float32), source) > 0).reshape(len(joined), -1)
+    return joined
+
+
+_last: dict[int, tuple[NDArray[np.intp], tuple[NDArray[np.intp], NDArray[np.intp]]]] = {}
+"""Where positions differ in what they meet of a map that is the same everywhere, for the tables seen last."""
+
+
+def _different(field: Field, table: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the different tuples of columns that positions meet (-1 for none), and the number of each position's."""
+    if field.columns.shape[1] != 1:
+        met = np.append(field.index, -1)[table]
+        first, number = distinct(met)
+        return met[:, first], number
+    # Positions differ in their padding only, and that is a matter of geometry.
+    known = _last.get(id(table))
+    if known is None or known[0] is not table:
+        if len(_last) >= _KEPT:
+            _last.clear()
+        inside = np.minimum(table, 0)
+        first, number = distinct(inside)
+        known = _last[id(table)] = table, (inside[:, first], number)
+    return known[1]
 
 
 def gather(field: Field, table: NDArray[np.intp], shape: tuple[int, ...]) -> Field:
@@ -151,7 +187,7 @@ def gather(field: Field, table: NDArray[np.intp], shape: tuple[int, ...]) -> Fie
     shape
         Shape of the result.
     """
-    return _united(field.columns, _met(field.index, table), shape)
+    return _united(field.columns, *_different(field, table), shape)
 
 
 def union(fields: Sequence[Field]) -> Field:
@@ -159,26 +195,37 @@ def union(fields: Sequence[Field]) -> Field:
     first = fields[0]
     if all(field is first for field in fields):
         return first
+    if all(field.columns.shape[1] == 1 for field in fields):
+        return Field(np.any([field.columns for field in fields], axis=0), first.index, first.shape)
     starts = np.cumsum([0, *(field.columns.shape[1] for field in fields[:-1])])
     index = np.stack([field.index + start for field, start in zip(fields, starts, strict=True)])
-    return _united(np.concatenate([field.columns for field in fields], axis=1), index, first.shape)
+    found, number = distinct(index)
+    columns = np.concatenate([field.columns for field in fields], axis=1)
+    return _united(columns, index[:, found], number, first.shape)
 
 
-def _met(index: NDArray[np.intp], table: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the number of the column that is met, -1 where nothing is."""
-    return np.append(index, -1)[table]
+def _numbered(rows: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Return a number for each row, equal for equal rows."""
+    odd = np.random.default_rng(0).integers(0, 2**64, rows.shape[1], dtype=np.uint64) | np.uint64(1)
+    code = (rows.astype(np.uint64) * odd).sum(axis=1, dtype=np.uint64)
+    _, first, number = np.unique(code, return_index=True, return_inverse=True)
+    if (rows[first][number] == rows).all():
+        return number.astype(np.intp)
+    # Two different rows have the same code: next to impossible, but nothing here rests on luck.
+    seen: dict[bytes, int] = {}
+    return np.fromiter((seen.setdefault(row.tobytes(), len(seen)) for row in rows), dtype=np.intp, count=len(rows))
 
 
 def _with_padding(columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Append an empty column, which is then what number -1 stands for."""
-    return np.pad(columns, ((0, 0), (0, 1)))
+    return np.concatenate([columns, np.zeros((len(columns), 1), dtype=np.bool_)], axis=1)
 
 
-def _united(columns: NDArray[np.bool_], met: NDArray[np.intp], shape: tuple[int, ...]) -> Field:
-    # In a union only the set of columns counts: sorted, equal sets become equal tuples.
-    first, number = distinct(np.sort(met, axis=0))
+def _united(
+    columns: NDArray[np.bool_], met: NDArray[np.intp], number: NDArray[np.intp], shape: tuple[int, ...]
+) -> Field:
     padded = _with_padding(columns)
-    reached = np.zeros((columns.shape[0], len(first)), dtype=np.bool_)
-    for row in met[:, first]:
+    reached = np.zeros((columns.shape[0], met.shape[1]), dtype=np.bool_)
+    for row in met:
         reached |= padded[:, row]
     return Field.from_columns(reached, number, shape)

@@ -1,31 +1,58 @@
-"""How many paths lead through a masked network, in numbers far beyond what a float can hold."""
+"""How many paths lead through a masked network, and how many of them through each of its edges."""
 
 import dataclasses
-import math
-from collections.abc import Mapping
-from typing import Self
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from masktools.topology.counts import Counts
 from masktools.topology.graph import Node, Topology
+from masktools.topology.layer_edges import EdgeCache, layer_edges
+from masktools.topology.rearrangement import source_units
 from masktools.topology.shapes import check_masks
-from masktools.topology.windows import tap_matrices, usable_taps
 
-__all__ = ["log10_paths"]
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
-_BAND = 512
-"""Exponents that one matrix product covers: 2**512 times any number of weights is still a finite float."""
+__all__ = ["EdgePaths", "edge_paths", "log10_paths", "log10_throughput"]
+
+Masks: TypeAlias = Mapping[str, NDArray[np.bool_]]
+Product: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
-def log10_paths(topology: Topology, masks: Mapping[str, NDArray[np.bool_]], *, taps: bool = True) -> float:
+@dataclasses.dataclass(frozen=True, eq=False)
+class EdgePaths:
+    """How many paths lead through each edge of the channel graph that has an active weight.
+
+    Parameters
+    ----------
+    total
+        The number of all paths, as one number.
+    edges
+        By layer the edges as places in an array of shape (out, in per group), counted in C order, ascending.
+    paths
+        By layer the number of paths through each of these edges.
+    """
+
+    total: Counts
+    edges: Mapping[str, NDArray[np.intp]]
+    paths: Mapping[str, Counts]
+
+
+def log10_paths(topology: Topology, masks: Masks, *, taps: bool = True, edges: EdgeCache | None = None) -> float:
     """Count the paths from the network inputs to the network outputs.
 
     Paths are counted in the channel graph: a path visits channels, not positions. From channel to channel of a
     convolution it has one edge for each active tap that can meet a position inside the map. Activations, batch norm
     and pooling lead from a channel to itself, an addition leads on from each of its terms. Flattening gives each
-    position of a channel a column of its own, and a path through channel and column counts once for each column. A
-    path begins in a channel or feature of an input and ends in one of an output.
+    position of a channel a column of its own, and a path through channel and column counts once for each column; any
+    other view joins two units once where they share an element. In an attention a value leads to its own unit of the
+    output, a query and a key to all units of their head's. A path begins in a channel or feature of an input and ends
+    in one of an output.
 
     Parameters
     ----------
@@ -36,6 +63,8 @@ def log10_paths(topology: Topology, masks: Mapping[str, NDArray[np.bool_]], *, t
         weights that carry a path position by position count.
     taps
         False counts the edges from a channel to a channel as one, however many taps there are.
+    edges
+        The edges of its layers, if they are known.
 
     Returns
     -------
@@ -55,73 +84,144 @@ def log10_paths(topology: Topology, masks: Mapping[str, NDArray[np.bool_]], *, t
     or 10**124 with `taps` false.
     """
     check_masks(topology, masks)
-    counts: list[_Counts] = []
-    for node in topology.nodes:
-        counts.append(_at(topology, node, [counts[source] for source in node.inputs], masks, taps))
-    ends = [count for node, count in zip(topology.nodes, counts, strict=True) if node.op == "output"]
-    mantissa, exponent = _total(ends)
-    if mantissa == 0:
-        return -math.inf
-    # Small numbers are put together first, so that a whole number gives the logarithm of just that number.
-    return math.log10(math.ldexp(mantissa, exponent)) if exponent < 1000 else math.log10(mantissa) + exponent * _LOG2
+    known = edges or EdgeCache(topology, masks)
+    ahead = _ahead(topology, lambda index: _numbers(known(index), taps).__matmul__)
+    return float(_total(topology, ahead).log10()[0])
 
 
-_LOG2 = math.log10(2)
+def log10_throughput(topology: Topology, masks: Masks, *, taps: bool = True) -> dict[str, NDArray[np.float64]]:
+    """Count the paths through each edge of the channel graph.
+
+    Parameters
+    ----------
+    topology, masks, taps
+        As for `log10_paths`. With taps, all active taps from a channel to a channel count together.
+
+    Returns
+    -------
+    dict
+        By layer name the logarithm to base 10 of the number of paths, shape (out, in per group); -inf where there is
+        none. A weight that several nodes share has the paths through any of its uses, added up: a path
+        that uses it twice counts twice.
+
+    Raises
+    ------
+    StructureError
+        If graph and masks do not fit; the message names the layer.
+
+    Notes
+    -----
+    The paths through an edge are those that lead to its near end times those that lead on from its far end. Over the
+    edges of a layer that every path crosses exactly once they sum to the number of all paths.
+    """
+    found = edge_paths(topology, masks, taps=taps)
+    logarithms = {}
+    for name, edges in found.edges.items():
+        array = np.full(masks[name].shape[:2], -np.inf)
+        array.reshape(-1)[edges] = found.paths[name].log10()
+        logarithms[name] = array
+    return logarithms
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Counts:
-    """Numbers ``mantissa * 2**exponent``, mantissas 0 or in [0.5, 1), one a channel."""
-
-    mantissa: NDArray[np.float64]
-    exponent: NDArray[np.int32]
-
-    @classmethod
-    def of(cls, values: NDArray[np.float64], exponent: NDArray[np.int32] | int = 0) -> Self:
-        mantissa, added = np.frexp(values)
-        return cls(mantissa, added.astype(np.int32) + exponent)
-
-    def plus(self, other: "_Counts") -> "_Counts":
-        # The exponent of a zero says nothing and must not push the other number out of range.
-        mine, theirs = (np.where(c.mantissa > 0, c.exponent, -(2**30)).astype(np.int32) for c in (self, other))
-        top = np.maximum(mine, theirs)
-        return _Counts.of(np.ldexp(self.mantissa, mine - top) + np.ldexp(other.mantissa, theirs - top), top)
-
-    def through(self, matrices: NDArray[np.float64]) -> "_Counts":
-        """Sum over the edges of a layer; `matrices` has shape (groups, out per group, in per group)."""
-        groups, out, fed = matrices.shape
-        total = _Counts.of(np.zeros(groups * out))
-        bands = np.where(self.mantissa > 0, self.exponent // _BAND, -1)
-        for band in np.unique(bands[bands >= 0]).tolist():
-            inside = bands == band
-            values = np.zeros(groups * fed)
-            values[inside] = np.ldexp(self.mantissa[inside], self.exponent[inside] - band * _BAND)
-            sums = np.matmul(matrices, values.reshape(groups, fed, 1)).reshape(-1)
-            total = total.plus(_Counts.of(sums, band * _BAND))
-        return total
+def edge_paths(topology: Topology, masks: Masks, *, taps: bool = True) -> EdgePaths:
+    """Do as `log10_throughput`, and return numbers instead of logarithms, for edges with an active weight only."""
+    check_masks(topology, masks)
+    weights: dict[int, csr_array] = {}
+    for index, node in enumerate(topology.nodes):
+        if node.weight is not None:
+            weights[index] = _numbers(layer_edges(topology, node, masks[node.weight]), taps)
+    ahead = _ahead(topology, lambda index: weights[index].__matmul__)
+    behind = _behind(topology, lambda index: weights[index].T.__matmul__)
+    edges: dict[str, NDArray[np.intp]] = {}
+    paths: dict[str, Counts] = {}
+    for index, matrix in weights.items():
+        node = topology.nodes[index]
+        name, fed = str(node.weight), masks[str(node.weight)].shape[1]
+        far = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        places = far * fed + matrix.indices % fed
+        found = ahead[node.inputs[0]][matrix.indices].times(behind[index][far]).times(Counts.of(matrix.data))
+        if name in edges:
+            # Another use, in which other taps may be inside the map.
+            both = np.concatenate([edges[name], places])
+            order = np.argsort(both, kind="stable")
+            places, number = np.unique(both, return_inverse=True)
+            found = Counts.concatenated([paths[name], found]).along(order, number[order], len(places))
+        edges[name], paths[name] = places, found
+    return EdgePaths(_total(topology, ahead), edges, paths)
 
 
-def _at(
-    topology: Topology, node: Node, sources: list[_Counts], masks: Mapping[str, NDArray[np.bool_]], taps: bool
-) -> _Counts:
-    if node.op == "input":
-        return _Counts.of(np.ones(node.shape[0]))
-    if node.op == "add":
-        total = sources[0]
-        for source in sources[1:]:
-            total = total.plus(source)
-        return total
-    if node.op == "flatten":
-        columns = node.shape[0] // len(sources[0].mantissa)
-        return _Counts(np.repeat(sources[0].mantissa, columns), np.repeat(sources[0].exponent, columns))
-    if node.weight is not None:
-        matrices = tap_matrices(masks[node.weight], node.window.groups if node.window else 1)
-        edges = matrices[usable_taps(topology, node)].sum(axis=0, dtype=np.float64)
-        return sources[0].through(edges if taps else np.minimum(edges, 1.0))
+def _total(topology: Topology, ahead: Sequence[Counts]) -> Counts:
+    ends = [count for node, count in zip(topology.nodes, ahead, strict=True) if node.op == "output"]
+    return Counts.concatenated(ends).total()
+
+
+def _numbers(edges: "csr_array", taps: bool) -> "csr_array":
+    """Return the edges of a layer as floats, all 1 without taps."""
+    data = edges.data.astype(np.float64) if taps else np.ones(len(edges.data))
+    return type(edges)((data, edges.indices, edges.indptr), shape=edges.shape)
+
+
+def _ahead(topology: Topology, weights: Callable[[int], Product]) -> list[Counts]:
+    """Count, for each unit of each node, the paths that lead to it from an input."""
+    counts: list[Counts] = []
+    for index, node in enumerate(topology.nodes):
+        sources = [counts[source] for source in node.inputs]
+        through = sources[0].through(weights(index)) if node.weight is not None else _at(topology, node, sources)
+        counts.append(through)
+    return counts
+
+
+def _at(topology: Topology, node: Node, sources: list[Counts]) -> Counts:
+    if node.op in ("input", "constant"):
+        return Counts.of(np.full(node.shape[0], float(node.op == "input")))
+    if node.op == "concat" and node.axes == (0,):
+        return Counts.concatenated(sources)
+    if node.op in ("add", "mul", "concat"):
+        return functools.reduce(Counts.plus, sources)
+    if node.op in ("flatten", "view"):
+        near, far = source_units(node, topology.nodes[node.inputs[0]].shape)
+        return sources[0].along(near, far, node.shape[0])
+    if node.op == "mix" and node.axes is not None and 0 in node.axes:
+        return sources[0].through(_shared(1, node.shape[0]))
+    if node.heads is not None:
+        # Queries and keys lead to all outputs of their head.
+        asked = sources[0].plus(sources[1]).through(_shared(node.heads.count, node.shape[0]))
+        return sources[2].plus(asked)
     return sources[0]
 
 
-def _total(ends: list[_Counts]) -> tuple[float, int]:
-    everything = _Counts(np.concatenate([end.mantissa for end in ends]), np.concatenate([end.exponent for end in ends]))
-    total = everything.through(np.ones((1, 1, len(everything.mantissa))))
-    return float(total.mantissa[0]), int(total.exponent[0])
+def _behind(topology: Topology, weights: Callable[[int], Product]) -> list[Counts]:
+    """Count, for each unit of each node, the paths that lead on from it to an output."""
+    counts = [Counts.of(np.full(node.shape[0], float(node.op == "output"))) for node in topology.nodes]
+    for index in reversed(range(len(topology.nodes))):
+        node = topology.nodes[index]
+        if node.weight is not None:
+            offers = [counts[index].through(weights(index))]
+        else:
+            offers = _back(topology, node, counts[index]) if node.inputs else []
+        for source, offer in zip(node.inputs, offers, strict=True):
+            counts[source] = counts[source].plus(offer)
+    return counts
+
+
+def _back(topology: Topology, node: Node, counts: Counts) -> list[Counts]:
+    """Return the paths that lead on through a node from each of its inputs."""
+    sizes = [topology.nodes[source].shape[0] for source in node.inputs]
+    if node.op == "concat" and node.axes == (0,):
+        ends = itertools.accumulate(sizes)
+        return [counts[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    if node.op in ("flatten", "view"):
+        near, far = source_units(node, topology.nodes[node.inputs[0]].shape)
+        order = np.argsort(near, kind="stable")
+        return [counts.along(far[order], near[order], sizes[0])]
+    if node.op == "mix" and node.axes is not None and 0 in node.axes:
+        return [counts.through(_shared(1, sizes[0]))]
+    if node.heads is not None:
+        asked = counts.through(_shared(node.heads.count, sizes[0]))
+        return [asked, asked, counts]
+    return [counts] * len(sizes)
+
+
+def _shared(parts: int, units: int) -> Product:
+    """Return the product that gives each of some units the sum over its part of the values, all parts being equal."""
+    return lambda values: np.repeat(values.reshape(parts, -1).sum(axis=1), units // parts)

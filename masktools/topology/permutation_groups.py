@@ -1,12 +1,13 @@
 """Which axes of which parameters share one permutation of hidden units."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from masktools.errors import StructureError
-from masktools.topology.graph import Node, Topology
+from masktools.topology.graph import ADAPTIVE, CONVOLUTIONS, POOLS, Node, Topology
+from masktools.topology.orders import Axis, Orders, Run, starts
+from masktools.topology.rearrangement import source_blocks
 from masktools.topology.shapes import check_shapes
 
 __all__ = ["Member", "PermutationGroup", "permutation_groups"]
@@ -25,11 +26,18 @@ class Member:
     block
         How many neighbours along the axis belong to one unit: H * W where a map of H x W positions was flattened,
         else 1.
+    start
+        Where the first unit begins along the axis: units of several sets lie there one after the other where they were
+        concatenated.
+    after
+        How many indices there are along the axis after the last unit.
     """
 
     layer: str
     axis: int
     block: int
+    start: int = 0
+    after: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +50,10 @@ class PermutationGroup:
         Number of units that are permuted.
     members
         Axes of weights along which they lie, layers in network order; unit ``u`` owns the indices
-        ``u * block .. (u + 1) * block - 1``.
+        ``start + u * block .. start + (u + 1) * block - 1``.
     biases
         The same for the biases and offsets that the operator graph names, axis 0 each. The other parameters and
-        statistics of a batch norm are permuted as its offset is.
+        statistics of a norm are permuted as its offset is, and so are constants that are added along the units.
     """
 
     size: int
@@ -56,11 +64,11 @@ class PermutationGroup:
 def permutation_groups(topology: Topology, shapes: Mapping[str, tuple[int, ...]]) -> tuple[PermutationGroup, ...]:
     """Find the hidden units of a network, and where each set of them must be permuted alike.
 
-    Units are the elements along the first axis of a node: features, or channels of a map. Activations, batch norm and
-    pooling hand them on; a sum has one order of units for all that is added; flattening makes a block of columns of
-    each channel; a weight (or a bias) that is used at several nodes has one order of outputs and one of inputs. What
-    the network is fed and what it returns keeps its order, and so do hidden units that share their order with either:
-    such sets are not returned.
+    Units are the elements along the first axis of a node: features, or channels of a map. Activations, norms and
+    pooling hand them on; a sum or a product has one order of units for all its terms; flattening makes a block of
+    columns of each channel; inputs side by side keep an order each; a weight (or a bias) that is used at several nodes
+    has one order of outputs and one of inputs. What the network is fed and what it returns keeps its order, and so do
+    hidden units that share their order with either: such sets are not returned.
 
     Parameters
     ----------
@@ -83,7 +91,9 @@ def permutation_groups(topology: Topology, shapes: Mapping[str, tuple[int, ...]]
     -----
     Grouped convolutions: a depthwise one (as many groups as inputs and as outputs) gives its outputs the order of its
     inputs, and its weight has no input axis to permute. Any other one would let units move within their group and
-    whole groups among each other; here both its sides keep their order.
+    whole groups among each other; here both its sides keep their order. So do queries, keys and values of an
+    attention, where units could move within their head, the units of a group norm, and what a view takes apart
+    otherwise than in whole sets, block by block.
 
     Sets of units whose blocks differ can meet in a sum: then whole multiples of both blocks move, so that a unit is
     more than one channel or feature.
@@ -96,145 +106,119 @@ def permutation_groups(topology: Topology, shapes: Mapping[str, tuple[int, ...]]
     >>> nodes = Node("input", (), (4,)), Node("linear", (0,), (3,), "fc1"), Node("linear", (1,), (2,), "fc2")
     >>> topology = Topology((*nodes, Node("output", (2,), (2,))))
     >>> permutation_groups(topology, {"fc1": (3, 4), "fc2": (2, 3)})[0].members
-    (Member(layer='fc1', axis=0, block=1), Member(layer='fc2', axis=1, block=1))
+    (Member(layer='fc1', axis=0, block=1, start=0, after=0), Member(layer='fc2', axis=1, block=1, start=0, after=0))
     """
     check_shapes(topology, shapes)
-    orders = _Orders()
-    made: list[int] = []
+    orders = Orders()
+    made: list[Run] = []
     for index, node in enumerate(topology.nodes):
         if node.op not in _RULES:
             raise StructureError(f"operator graph, node {index} ({node.op}): how it permutes units is not known")
-        weight = None if node.weight is None else shapes[node.weight]
-        made.append(_RULES[node.op](orders, node, [made[source] for source in node.inputs], weight))
+        sources = [(topology.nodes[source], made[source]) for source in node.inputs]
+        made.append(_RULES[node.op](orders, node, sources))
         if node.bias is not None:
-            orders.at((node.bias, 0), made[-1], node.shape[0], node.bias)
+            orders.at((node.bias, 0), made[-1], node.bias)
     weights = [(name, axis) for name in topology.layers for axis in (0, 1)]
     biases = [(name, 0) for name in dict.fromkeys(node.bias for node in topology.nodes) if name is not None]
     return tuple(
-        PermutationGroup(size, orders.members(root, weights), orders.members(root, biases))
+        PermutationGroup(size, _members(orders, root, weights), _members(orders, root, biases))
         for root, size in orders.free().items()
     )
 
 
-_Axis: TypeAlias = tuple[str, int]
-_Shape: TypeAlias = tuple[int, ...]
+def _members(orders: Orders, root: int, axes: list[Axis]) -> tuple[Member, ...]:
+    return tuple(Member(*part.axis, part.block, part.start, part.after) for part in orders.parts(root, axes))
 
 
-class _Orders:
-    """Sets of units, joined where they must be permuted alike.
-
-    A set is all that there is to know about an order: the number of its units, and whether it is free. Whatever the
-    extent of an axis that it orders, a unit owns an equal block of neighbours there. Where two sets meet along one
-    axis, the blocks that move are the least common multiples of both blocks: units of the greatest common divisor of
-    both numbers.
-    """
-
-    def __init__(self) -> None:
-        self._parent: list[int] = []
-        self._units: list[int] = []
-        self._fixed: list[bool] = []
-        self._axes: dict[_Axis, tuple[int, int]] = {}
-
-    def new(self, units: int, *, fixed: bool = False) -> int:
-        self._parent.append(len(self._parent))
-        self._units.append(units)
-        self._fixed.append(fixed)
-        return len(self._parent) - 1
-
-    def root(self, order: int) -> int:
-        while self._parent[order] != order:
-            self._parent[order] = self._parent[self._parent[order]]
-            order = self._parent[order]
-        return order
-
-    def join(self, *orders: int) -> int:
-        first, *others = sorted({self.root(order) for order in orders})
-        for other in others:
-            self._parent[other] = first
-            self._units[first] = math.gcd(self._units[first], self._units[other])
-            self._fixed[first] |= self._fixed[other]
-        return first
-
-    def fix(self, *orders: int) -> None:
-        for order in orders:
-            self._fixed[self.root(order)] = True
-
-    def at(self, axis: _Axis, order: int, extent: int, place: str) -> None:
-        """Note the order of an axis of a parameter; a second use of the parameter joins both orders."""
-        known, before = self._axes.setdefault(axis, (order, extent))
-        if before != extent:
-            raise StructureError(f"{place} is used for {before} units and for {extent}")
-        self.join(known, order)
-
-    def free(self) -> dict[int, int]:
-        """Return the number of units of each set that may be permuted."""
-        roots = sorted({self.root(order) for order in range(len(self._parent))})
-        return {root: self._units[root] for root in roots if not self._fixed[root]}
-
-    def members(self, root: int, axes: list[_Axis]) -> tuple[Member, ...]:
-        """Return which of the axes a set orders."""
-        found = [(axis, *self._axes[axis]) for axis in axes if axis in self._axes]
-        return tuple(
-            Member(*axis, block=extent // self._units[root])
-            for axis, order, extent in found
-            if self.root(order) == root
-        )
+_Sources: TypeAlias = list[tuple[Node, Run]]
 
 
-def _input(orders: _Orders, node: Node, _sources: list[int], _weight: _Shape | None) -> int:
+def _input(orders: Orders, node: Node, _sources: _Sources) -> Run:
     return orders.new(node.shape[0], fixed=True)
 
 
-def _hand_on(_orders: _Orders, _node: Node, sources: list[int], _weight: _Shape | None) -> int:
+def _constant(orders: Orders, node: Node, _sources: _Sources) -> Run:
+    return orders.new(node.shape[0])
+
+
+def _hand_on(_orders: Orders, node: Node, sources: _Sources) -> Run:
     # That holds for flatten too: all columns of a channel are a longer block of the same unit.
-    return sources[0]
+    ((source, run),) = sources
+    longer = node.shape[0] // source.shape[0]
+    return tuple((order, extent * longer) for order, extent in run)
 
 
-def _add(orders: _Orders, _node: Node, sources: list[int], _weight: _Shape | None) -> int:
-    return orders.join(*sources)
+def _identity(orders: Orders, node: Node, sources: _Sources) -> Run:
+    if node.label == "group_norm":
+        orders.fix(sources[0][1])
+    return sources[0][1]
 
 
-def _output(orders: _Orders, _node: Node, sources: list[int], _weight: _Shape | None) -> int:
-    orders.fix(sources[0])
-    return sources[0]
+def _join(orders: Orders, _node: Node, sources: _Sources) -> Run:
+    return orders.join(*(run for _, run in sources))
 
 
-def _layer(orders: _Orders, node: Node, sources: list[int], weight: _Shape | None) -> int:
-    name, (outputs, inputs) = _weight_of(node, weight)
-    made = orders.new(outputs)
-    orders.at((name, 0), made, outputs, name)
-    orders.at((name, 1), sources[0], inputs, name)
+def _concat(orders: Orders, node: Node, sources: _Sources) -> Run:
+    if node.axes == (0,):
+        return tuple(piece for _, run in sources for piece in run)
+    return _join(orders, node, sources)
+
+
+def _view(orders: Orders, node: Node, sources: _Sources) -> Run:
+    ((source, run),) = sources
+    if source.op == "constant":
+        return orders.new(node.shape[0])  # a constant of its own
+    blocks, ends = source_blocks(node, source.shape), [*starts(run)]
+    if blocks is not None and blocks.first in ends and blocks.first + blocks.number * blocks.near in ends:
+        whole = run[ends.index(blocks.first) : ends.index(blocks.first + blocks.number * blocks.near)]
+        if all(extent % blocks.near == 0 for _, extent in whole):
+            for order, extent in whole:
+                orders.limit(order, extent // blocks.near)
+            return tuple((order, extent // blocks.near * blocks.far) for order, extent in whole)
+    orders.fix(run)
+    return orders.new(node.shape[0], fixed=True)
+
+
+def _attention(orders: Orders, _node: Node, sources: _Sources) -> Run:
+    orders.fix(*(run for _, run in sources))
+    return sources[2][1]
+
+
+def _output(orders: Orders, _node: Node, sources: _Sources) -> Run:
+    orders.fix(sources[0][1])
+    return sources[0][1]
+
+
+def _layer(orders: Orders, node: Node, sources: _Sources) -> Run:
+    ((_, run),) = sources
+    made = orders.made(str(node.weight), node.shape[0])
+    orders.at((str(node.weight), 1), run, str(node.weight))
     return made
 
 
-def _conv(orders: _Orders, node: Node, sources: list[int], weight: _Shape | None) -> int:
-    groups = node.window.groups if node.window else 1
-    if groups == 1:
-        return _layer(orders, node, sources, weight)
-    name, (outputs, inputs) = _weight_of(node, weight)
-    depthwise = inputs == 1 and outputs == groups
-    made = sources[0] if depthwise else orders.new(outputs, fixed=True)
+def _conv(orders: Orders, node: Node, sources: _Sources) -> Run:
+    if node.groups == 1:
+        return _layer(orders, node, sources)
+    ((source, run),) = sources
+    depthwise = source.shape[0] == node.shape[0] == node.groups
+    made = run if depthwise else orders.new(node.shape[0], fixed=True)
     if not depthwise:
-        orders.fix(sources[0])
-    orders.at((name, 0), made, outputs, name)
+        orders.fix(run)
+    orders.at((str(node.weight), 0), made, str(node.weight))
     return made
 
 
-def _weight_of(node: Node, weight: _Shape | None) -> tuple[str, tuple[int, int]]:
-    if node.weight is None or weight is None:
-        raise StructureError(f"operator {node.op!r} without a weight")  # excluded by Topology and check_shapes
-    return node.weight, (weight[0], weight[1])
-
-
-_RULES: Mapping[str, Callable[[_Orders, Node, list[int], _Shape | None], int]] = {
+_RULES: Mapping[str, Callable[[Orders, Node, _Sources], Run]] = {
     "input": _input,
+    "constant": _constant,
     "linear": _layer,
-    "conv2d": _conv,
-    "add": _add,
-    "identity": _hand_on,
-    "pool2d": _hand_on,
-    "adaptive_pool2d": _hand_on,
-    "flatten": _hand_on,
+    **dict.fromkeys(CONVOLUTIONS, _conv),
+    **dict.fromkeys(("add", "mul"), _join),
+    "identity": _identity,
+    **dict.fromkeys((*POOLS, *ADAPTIVE, "resample", "flatten", "mix"), _hand_on),
+    "view": _view,
+    "concat": _concat,
+    "attention": _attention,
     "output": _output,
 }
-"""How each operator orders its units, given the orders of what feeds it."""
+"""How each operator orders its units, given what feeds it and the orders of that."""

@@ -1,13 +1,15 @@
 """Whether the shapes of an operator graph and of its weights fit each other."""
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masktools.errors import StructureError
-from masktools.topology.graph import Node, Topology, Window
+from masktools.topology.graph import ADAPTIVE, CONVOLUTIONS, POOLS, Node, Topology, Window
 
 __all__ = ["check_masks", "check_shapes"]
 
@@ -45,7 +47,7 @@ def check_shapes(topology: Topology, shapes: Mapping[str, tuple[int, ...]]) -> N
     topology
         The operator graph.
     shapes
-        Shape of the weight by layer name: (out, in) of `linear`, (out, in per group, kh, kw) of `conv2d`.
+        Shape of the weight by layer name: (out, in) of `linear`, (out, in per group, kernel ...) of a convolution.
 
     Raises
     ------
@@ -74,12 +76,19 @@ _Shape = tuple[int, ...]
 
 def _too_large(node: Node, sources: tuple[_Shape, ...]) -> str | None:
     """Refuse what a small hostile file could declare to exhaust the memory."""
-    taps = math.prod(node.window.kernel) if node.window else 1
-    if node.op == "adaptive_pool2d" and len(sources[0]) == 3:
-        taps = math.prod(before // after + 2 for before, after in zip(sources[0][1:], node.shape[1:], strict=False))
-    positions = max(math.prod(shape[1:]) for shape in (node.shape, *sources))
-    if math.prod(node.shape) > _LARGEST or taps * positions > _LARGEST:
-        return f"shape {node.shape} with {taps} taps is too large to follow"
+    # Taps onward, from each position of the result, and back, from each of the source.
+    taps = back = math.prod(node.window.kernel) if node.window else 1
+    if node.op in ADAPTIVE and len(sources[0]) == len(node.shape):
+        extents = list(zip(sources[0][1:], node.shape[1:], strict=True))
+        taps = math.prod(before // after + 2 for before, after in extents)
+        back = math.prod(after // before + 2 for before, after in extents)
+    if node.reads is not None:
+        taps = math.prod(max(map(len, axis), default=1) for axis in node.reads)
+        readers = [Counter(itertools.chain.from_iterable(axis)) for axis in node.reads]
+        back = math.prod(max(counts.values(), default=1) for counts in readers)
+    pairs = max([taps * math.prod(node.shape[1:]), *(back * math.prod(shape[1:]) for shape in sources)])
+    if math.prod(node.shape) > _LARGEST or pairs > _LARGEST:
+        return f"shape {node.shape} with {max(taps, back)} taps is too large to follow"
     return None
 
 
@@ -95,15 +104,15 @@ def _flatten(node: Node, sources: tuple[_Shape, ...], _: _Shape | None) -> str |
 
 
 def _linear(node: Node, sources: tuple[_Shape, ...], weight: _Shape | None) -> str | None:
-    if len(sources[0]) != 1 or len(node.shape) != 1:
-        return f"a linear layer maps features to features, not {sources[0]} to {node.shape}"
-    if weight != (*node.shape, *sources[0]):
+    if sources[0][1:] != node.shape[1:]:
+        return f"a linear layer maps units at every position alike, not {sources[0]} to {node.shape}"
+    if weight != (node.shape[0], sources[0][0]):
         return f"weight {weight} does not map {sources[0][0]} features to {node.shape[0]}"
     return None
 
 
 def _conv(node: Node, sources: tuple[_Shape, ...], weight: _Shape | None) -> str | None:
-    problem = _maps(node, sources)
+    problem = _maps(node, sources, CONVOLUTIONS[node.op])
     if problem or node.window is None:
         return problem
     window, fed, made = node.window, sources[0], node.shape
@@ -117,7 +126,7 @@ def _conv(node: Node, sources: tuple[_Shape, ...], weight: _Shape | None) -> str
 
 
 def _pool(node: Node, sources: tuple[_Shape, ...], _: _Shape | None) -> str | None:
-    problem = _maps(node, sources)
+    problem = _maps(node, sources, POOLS[node.op])
     if problem or node.window is None:
         return problem
     if node.shape[0] != sources[0][0] or node.shape[1:] not in _sizes(node.window, sources[0], ceil=True):
@@ -126,24 +135,24 @@ def _pool(node: Node, sources: tuple[_Shape, ...], _: _Shape | None) -> str | No
 
 
 def _adaptive(node: Node, sources: tuple[_Shape, ...], _: _Shape | None) -> str | None:
-    problem = _maps(node, sources)
+    problem = _maps(node, sources, ADAPTIVE[node.op])
     if problem:
         return problem
     return None if node.shape[0] == sources[0][0] else f"shape {node.shape} has other channels than {sources[0]}"
 
 
-def _maps(node: Node, sources: tuple[_Shape, ...]) -> str | None:
-    if len(sources[0]) != 3 or len(node.shape) != 3:
-        return f"maps (channels, height, width) are needed, not {sources[0]} to {node.shape}"
+def _maps(node: Node, sources: tuple[_Shape, ...], axes: int) -> str | None:
+    if not len(sources[0]) == len(node.shape) == axes + 1:
+        return f"maps of {axes} axes beside the channels are needed, not {sources[0]} to {node.shape}"
     return None
 
 
-def _sizes(window: Window, fed: _Shape, *, ceil: bool) -> list[tuple[int, int]]:
+def _sizes(window: Window, fed: _Shape, *, ceil: bool) -> list[tuple[int, ...]]:
     """Return the output sizes that a window can give: rounded down and, for pooling, rounded up too."""
     ways: list[tuple[int, ...]] = []
     for up in (False, True) if ceil else (False,):
         size = []
-        for axis in range(2):
+        for axis in range(len(window.kernel)):
             span = window.dilation[axis] * (window.kernel[axis] - 1) + 1
             room = fed[axis + 1] + 2 * window.padding[axis] - span
             steps = -(-room // window.stride[axis]) if up else room // window.stride[axis]
@@ -152,7 +161,53 @@ def _sizes(window: Window, fed: _Shape, *, ceil: bool) -> list[tuple[int, int]]:
                 steps -= 1
             size.append(steps + 1)
         ways.append(tuple(size))
-    return [(height, width) for height, width in ways]
+    return ways
+
+
+def _resample(node: Node, sources: tuple[_Shape, ...], _: _Shape | None) -> str | None:
+    reads, fed = node.reads or (), sources[0]
+    if len(reads) != len(fed) - 1 or tuple(map(len, reads)) != node.shape[1:] or fed[0] != node.shape[0]:
+        return f"lists of positions do not lead from {fed} to {node.shape}"
+    for axis, (lists, extent) in enumerate(zip(reads, fed[1:], strict=True), start=1):
+        for place, read in enumerate(lists):
+            if any(not 0 <= index < extent for index in read):
+                return f"along axis {axis} position {place} reads beyond the {extent} of {fed}"
+            if len(set(read)) != len(read):
+                return f"along axis {axis} position {place} reads the same twice"
+    return None
+
+
+def _view(node: Node, sources: tuple[_Shape, ...], _: _Shape | None) -> str | None:
+    view = node.view
+    if view is None:
+        return None  # excluded by Topology
+    reach = [(size - 1) * stride for size, stride in zip(view.sizes, view.strides, strict=True)]
+    low = view.offset + sum(min(step, 0) for step in reach)
+    high = view.offset + sum(max(step, 0) for step in reach)
+    if low < 0 or high >= math.prod(sources[0]):
+        return f"{view} leaves the elements of {sources[0]}"
+    return None
+
+
+def _concat(node: Node, sources: tuple[_Shape, ...], _: _Shape | None) -> str | None:
+    (axis,) = node.axes or (0,)
+    rests = {(*shape[:axis], *shape[axis + 1 :]) for shape in (node.shape, *sources)}
+    ranks = {len(shape) for shape in (node.shape, *sources)}
+    if len(rests) != 1 or len(ranks) != 1 or sum(shape[axis] for shape in sources) != node.shape[axis]:
+        return f"shapes {sources} side by side along axis {axis} do not make {node.shape}"
+    return None
+
+
+def _attention(node: Node, sources: tuple[_Shape, ...], _: _Shape | None) -> str | None:
+    queries, keys, values = sources
+    count = node.heads.count if node.heads else 1
+    if len({len(shape) for shape in (node.shape, *sources)}) != 1:
+        return f"queries {queries}, keys {keys} and values {values} do not have as many axes as {node.shape}"
+    if queries[0] != keys[0] or queries[0] % count or values[0] != node.shape[0]:
+        return f"queries {queries}, keys {keys} and values {values} do not split into {count} heads of {node.shape}"
+    if queries[1:] != node.shape[1:] or keys[1:] != values[1:] or queries[1:-1] != keys[1:-1]:
+        return f"positions of queries {queries}, keys {keys} and values {values} do not fit {node.shape}"
+    return None
 
 
 def _nothing(_node: Node, _sources: tuple[_Shape, ...], _weight: _Shape | None) -> str | None:
@@ -161,12 +216,19 @@ def _nothing(_node: Node, _sources: tuple[_Shape, ...], _weight: _Shape | None) 
 
 _CHECKS: Mapping[str, Callable[[Node, tuple[_Shape, ...], _Shape | None], str | None]] = {
     "input": _nothing,
+    "constant": _nothing,
     "linear": _linear,
-    "conv2d": _conv,
+    **dict.fromkeys(CONVOLUTIONS, _conv),
     "add": _same,
+    "mul": _same,
     "identity": _same,
-    "pool2d": _pool,
-    "adaptive_pool2d": _adaptive,
+    **dict.fromkeys(POOLS, _pool),
+    **dict.fromkeys(ADAPTIVE, _adaptive),
+    "resample": _resample,
     "flatten": _flatten,
+    "view": _view,
+    "concat": _concat,
+    "mix": _same,
+    "attention": _attention,
     "output": _same,
 }

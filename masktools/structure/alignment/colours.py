@@ -1,6 +1,6 @@
 """Colours of hidden units: equal for units whose place in the network is the same, whatever order they are in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,13 @@ _STEP = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
-def unit_colours(layers: Mapping[str, UnitLayer], groups: Sequence[PermutationGroup]) -> list[NDArray[np.uint64]]:
+def unit_colours(layers: Sequence[UnitLayer], groups: Sequence[PermutationGroup]) -> list[NDArray[np.uint64]]:
     """Colour the hidden units by what is joined to them, by what is joined to that in turn, and so on.
 
     Parameters
     ----------
     layers
-        Masks unit by unit, by layer name.
+        Masks unit by unit (`masktools.structure.alignment.units.unfold`).
     groups
         The permutation groups.
 
@@ -40,7 +40,7 @@ def unit_colours(layers: Mapping[str, UnitLayer], groups: Sequence[PermutationGr
     """
     colours = [_scrambled(np.full(group.size, number, dtype=np.uint64)) for number, group in enumerate(groups)]
     ends = []
-    for number, layer in enumerate(layers.values()):
+    for number, layer in enumerate(layers):
         target, part, source = np.nonzero(layer.values)
         rows, parts, columns = layer.values.shape
         for direction, (near, group, far, other, extent) in enumerate(

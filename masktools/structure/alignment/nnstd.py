@@ -122,14 +122,12 @@ def nnstd(
 
 def _match(problem: Problem) -> Permutations:
     """Match the units group by group, in the order in which the network makes them."""
-    colours = [
-        unit_colours({name: pair[side] for name, pair in problem.layers.items()}, problem.groups) for side in (0, 1)
-    ]
+    colours = [unit_colours([pair[side] for pair in problem.layers], problem.groups) for side in (0, 1)]
     permutations: list[NDArray[np.intp]] = []
     for number, (one, two) in enumerate(zip(*colours, strict=True)):
         common = np.zeros((one.shape[1], two.shape[1]))
         active = common.copy()
-        for a, b in problem.layers.values():
+        for a, b in problem.layers:
             # The first layer of a group has inputs that are matched already: its units are made from earlier ones.
             if a.out == number and (a.fed is None or a.fed < number):
                 values = b.values if b.fed is None else b.values[:, :, permutations[b.fed]]

@@ -29,7 +29,7 @@ _DENSE = 2 / 3
 class _Face(NamedTuple):
     """A layer of A and B with the units of one group at its near end."""
 
-    name: str
+    part: int
     a: UnitLayer
     b: UnitLayer
 
@@ -49,7 +49,7 @@ class Problem:
     groups
         The permutation groups.
     layers
-        By layer name A and B, unit by unit.
+        A and B, unit by unit; a layer has several parts where units of several groups lie along an axis.
     evidence
         By layer what a common active weight tells about whether two units are partners, in nats for each unit of
         <A, P B>. For masks it is log(1 / (2 p)), the log-likelihood ratio if a weight is kept by the true partner
@@ -71,13 +71,13 @@ class Problem:
         _check(a, b)
         self.groups = permutation_groups(topology, {name: array.shape for name, array in a.items()})
         one, two = (unfold({name: arrays[name] for name in topology.layers}, self.groups) for arrays in (a, b))
-        self.layers = {name: (one[name], two[name]) for name in topology.layers}
+        self.layers = list(zip(one, two, strict=True))
         self._faces: list[list[_Face]] = [[] for _ in self.groups]
-        for name, (first, second) in self.layers.items():
+        for part, (first, second) in enumerate(self.layers):
             if first.out is not None:
-                self._faces[first.out].append(_Face(name, first, second))
+                self._faces[first.out].append(_Face(part, first, second))
             if first.fed is not None:
-                self._faces[first.fed].append(_Face(name, first.turned(), second.turned()))
+                self._faces[first.fed].append(_Face(part, first.turned(), second.turned()))
         self.evidence = {name: _evidence(a[name], b[name]) for name in topology.layers}
         booleans = all(array.dtype == np.bool_ for array in a.values())
         widest = max((sum(face.a.values[0].size for face in faces) for faces in self._faces), default=0)
@@ -131,7 +131,7 @@ class Problem:
             if other is not None:
                 flat = values.reshape(-1, values.shape[2]).astype(self.type, copy=False)
                 values = (flat @ beliefs[other].T).reshape(values.shape)
-            total += self.type(self.evidence[face.name]) * self._product(face.a.values, values)
+            total += self.type(self.evidence[face.a.name]) * self._product(face.a.values, values)
         return total
 
     def objective(self, permutations: Permutations, group: int | None = None) -> float:
@@ -144,8 +144,8 @@ class Problem:
         group
             If given, only the layers of this group count.
         """
-        names = self.layers if group is None else {face.name for face in self._faces[group]}
-        return math.fsum(_common(a.values, b.permuted(permutations)) for a, b in map(self.layers.__getitem__, names))
+        parts = range(len(self.layers)) if group is None else {face.part for face in self._faces[group]}
+        return math.fsum(_common(a.values, b.permuted(permutations)) for a, b in map(self.layers.__getitem__, parts))
 
     def neighbours(self, group: int) -> set[int]:
         """Return the groups that share a weight with a group; itself, if a weight has both axes in it."""

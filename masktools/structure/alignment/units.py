@@ -21,23 +21,26 @@ Permutations: TypeAlias = Sequence[NDArray[np.intp]]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class UnitLayer:
-    """A layer with one index for each unit at its two sides.
+    """A layer with one index for each unit at its two sides; a part of one, where units of several groups lie there.
 
     Parameters
     ----------
+    name
+        Name of the layer.
     values
         Shape (units out, parts, units in). A part is a tap, and a place within the blocks of both units.
     out, fed
         Number of the group of the units at either side, None where their order is fixed.
     """
 
+    name: str
     values: NDArray[Any]
     out: int | None
     fed: int | None
 
     def turned(self) -> "UnitLayer":
         """Return the same layer with its sides exchanged."""
-        return UnitLayer(np.ascontiguousarray(self.values.transpose(2, 1, 0)), self.fed, self.out)
+        return UnitLayer(self.name, np.ascontiguousarray(self.values.transpose(2, 1, 0)), self.fed, self.out)
 
     def permuted(self, permutations: Permutations) -> NDArray[Any]:
         """Return the values with the units of both sides in another order."""
@@ -45,7 +48,7 @@ class UnitLayer:
         return values if self.fed is None else values[:, :, permutations[self.fed]]
 
 
-def unfold(arrays: Arrays, groups: Sequence[PermutationGroup]) -> dict[str, UnitLayer]:
+def unfold(arrays: Arrays, groups: Sequence[PermutationGroup]) -> list[UnitLayer]:
     """Return the layers unit by unit.
 
     Parameters
@@ -54,19 +57,48 @@ def unfold(arrays: Arrays, groups: Sequence[PermutationGroup]) -> dict[str, Unit
         Masks or weights by layer name.
     groups
         The permutation groups of the network (`masktools.topology.permutation_groups`).
+
+    Returns
+    -------
+    list of UnitLayer
+        In the order of `arrays`; one for each pair of what lies along both axes of a layer: units of a group, or the
+        indices between them, whose order is fixed.
     """
-    places = {(member.layer, member.axis): number for number, group in enumerate(groups) for member in group.members}
-    layers = {}
-    for name, array in arrays.items():
-        out, fed = places.get((name, 0)), places.get((name, 1))
-        rows, columns = (
-            extent if place is None else groups[place].size
-            for extent, place in zip(array.shape[:2], (out, fed), strict=True)
+    return [
+        UnitLayer(
+            name, _unfolded(array[rows.places, columns.places], rows.units, columns.units), rows.group, columns.group
         )
-        blocks = array.reshape(rows, array.shape[0] // rows, columns, array.shape[1] // columns, -1)
-        values = np.ascontiguousarray(blocks.transpose(0, 1, 3, 4, 2)).reshape(rows, -1, columns)
-        layers[name] = UnitLayer(values, out, fed)
-    return layers
+        for name, array in arrays.items()
+        for rows in _pieces(name, 0, array.shape[0], groups)
+        for columns in _pieces(name, 1, array.shape[1], groups)
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Piece:
+    """Neighbouring indices along an axis: units of a group, or single indices in a fixed order."""
+
+    places: slice
+    units: int
+    group: int | None
+
+
+def _pieces(name: str, axis: int, extent: int, groups: Sequence[PermutationGroup]) -> list[_Piece]:
+    found = [
+        _Piece(slice(member.start, member.start + group.size * member.block), group.size, number)
+        for number, group in enumerate(groups)
+        for member in group.members
+        if (member.layer, member.axis) == (name, axis)
+    ]
+    found.sort(key=lambda piece: int(piece.places.start))
+    ends = [0, *(int(end) for piece in found for end in (piece.places.start, piece.places.stop)), extent]
+    fixed = [_Piece(slice(a, b), b - a, None) for a, b in zip(ends[::2], ends[1::2], strict=True) if a < b]
+    return sorted([*found, *fixed], key=lambda piece: int(piece.places.start))
+
+
+def _unfolded(array: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
+    blocks = array.reshape(rows, array.shape[0] // rows, columns, array.shape[1] // columns, -1)
+    return np.ascontiguousarray(blocks.transpose(0, 1, 3, 4, 2)).reshape(rows, -1, columns)
 
 
 def permute(arrays: Arrays, groups: Sequence[PermutationGroup], permutations: Permutations) -> dict[str, NDArray[Any]]:
@@ -97,11 +129,14 @@ def permute(arrays: Arrays, groups: Sequence[PermutationGroup], permutations: Pe
             if member.layer not in result:
                 continue
             array = result[member.layer]
-            if array.ndim <= member.axis or array.shape[member.axis] != group.size * member.block:
+            end, beside = member.start + group.size * member.block, member.start + member.after
+            if array.ndim <= member.axis or array.shape[member.axis] != end + member.after:
                 raise StructureError(
                     f"{member.layer} of shape {array.shape} does not have {group.size} units of {member.block} along "
-                    f"axis {member.axis}"
+                    f"axis {member.axis}" + (f", {member.start} before and {member.after} after them" if beside else "")
                 )
-            places = np.asarray(order)[:, None] * member.block + np.arange(member.block)
-            result[member.layer] = array.take(places.ravel(), axis=member.axis)
+            places = np.arange(array.shape[member.axis])
+            moved = np.asarray(order)[:, None] * member.block + np.arange(member.block)
+            places[member.start : end] = member.start + moved.ravel()
+            result[member.layer] = array.take(places, axis=member.axis)
     return result
