@@ -13,13 +13,19 @@ from masktools.errors import MasktoolsError
 if TYPE_CHECKING:
     from masktools_train.recipe import Recipe
 
-__all__ = ["COMMAND", "AlgorithmName", "DistributionName", "train"]
+__all__ = ["COMMAND", "MODELS", "AlgorithmName", "DistributionName", "train"]
 
 AlgorithmName: TypeAlias = Literal["dense", "static", "rigl", "dnw", "ltr"]
 """Names of the algorithms; a test holds them equal to the registry of the training package."""
 
 DistributionName: TypeAlias = Literal["uniform", "erk", "global"]
 """Names of the layer budgets; a test holds them equal to what the algorithms take."""
+
+MODELS = (
+    "mlp lenet-300-100 lenet-5 conv-2 conv-4 conv-6 resnet20 resnet32 resnet56 wrn-22-2 vgg-16 resnet18 resnet50 "
+    "mobilenet-v2 vit-tiny"
+).split()
+"""Names of the built-in models; a test holds them equal to the registry of the training package."""
 
 
 def train(
@@ -34,7 +40,7 @@ def train(
         typer.Option(
             "--model",
             metavar="NAME",
-            help="mlp, lenet-300-100, conv-4, resnet20, or package.module:function.",
+            help=f"{', '.join(MODELS)}, or package.module:function.",
             show_default=False,
         ),
     ] = None,

@@ -15,8 +15,8 @@ class Net(nn.Module):
         for name, module in modules.items():
             self.add_module(name, module)
 
-    def forward(self, inputs):
-        return self.through(self, inputs)
+    def forward(self, *inputs):
+        return self.through(self, *inputs)
 
 
 def vectors(features=4):
@@ -27,12 +27,20 @@ def images(channels=3, side=6):
     return torch.rand(2, channels, side, side)
 
 
+def tokens(count=5, features=4):
+    return torch.rand(2, count, features)
+
+
 def graph(through, example=None, **modules):
-    return trace(Net(through, **modules), vectors() if example is None else example)
+    return trace(Net(through, **modules), vectors() if example is None else example, method="eager")
 
 
 def brief(topology):
     return [(node.op, node.inputs, node.weight or node.label) for node in topology.nodes]
+
+
+def kinds(topology):
+    return [(node.op, node.shape) for node in topology.nodes]
 
 
 def a_and_b():

@@ -63,7 +63,7 @@ class Odd(nn.Module):
         self.fc = nn.Linear(features, classes)
 
     def forward(self, inputs):
-        return torch.log_softmax(self.fc(inputs), 1)
+        return torch.cumsum(self.fc(inputs), 1)
 
 
 def odd(input_shape, classes):

@@ -151,7 +151,7 @@ def test_a_model_by_its_function(own):
         build_model("own_package.own_module:none", {}, [4], 2)
     with pytest.raises(RecipeError, match=r"model 'own_package.own_module:Net' does not take these options"):
         build_model("own_package.own_module:Net", {"deep": True}, [4], 2)
-    with pytest.raises(RecipeError, match="model 'vgg' is unknown; choose from mlp, lenet-300-100, conv-4, resnet20"):
+    with pytest.raises(RecipeError, match="model 'vgg' is unknown; choose from mlp, lenet-300-100, lenet-5, conv-2, "):
         build_model("vgg", {}, [4], 2)
 
 

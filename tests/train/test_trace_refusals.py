@@ -8,28 +8,31 @@ from small_networks import Net, a_and_b, graph, images, vectors
 from torch import nn
 
 from masktools.errors import StructureError
+from masktools_train.recording import registry
 from masktools_train.tracing import TraceError, trace
 
 
 @pytest.mark.parametrize(
     ("through", "words"),
     [
-        (lambda n, x: n.a(x).softmax(1), r"torch\.Tensor\.softmax on \[\(3, 4\)\]"),
-        (lambda n, x: nn.functional.layer_norm(x, (4,)), r"torch\.nn\.functional\.layer_norm"),
-        (lambda n, x: torch.cat([n.a(x), n.b(x)], 1), r"torch\.cat"),
-        (lambda n, x: x @ n.a.weight, "matmul"),
-        (lambda n, x: n.a(x) * n.b(x), "mul"),
-        (lambda n, x: n.a(x)[:, [3, 2, 1, 0]], "__getitem__"),
-        (lambda n, x: n.a(x).flip(1), "flip"),
-        (lambda n, x: n.a(x).max(1)[0], "max returns several tensors"),
-        (lambda n, x: n.a(x).chunk(2, 1)[0], "chunk"),
+        (
+            lambda n, x: n.a(x).cumsum(1),
+            r"torch\.Tensor\.cumsum on \[\(3, 4\)\]: its effect on connectivity is not known",
+        ),
+        (lambda n, x: torch.fft.fft(x).real, r"torch\.fft\.fft.*a function for it to masktools_train/recording"),
+        (lambda n, x: x @ torch.ones(4, 4), "matmul"),
+        (lambda n, x: n.a(x).max(1)[0], r"torch\.Tensor\.max"),
         (lambda n, x: n.a(x) + x.sum(), r"torch\.Tensor\.sum"),
-        (lambda n, x: x.transpose(0, 1), "transpose"),
         (lambda n, x: nn.functional.linear(x, n.a.weight * 2), "uses a weight that is no parameter"),
-        (lambda n, x: nn.functional.linear(x, n.a(x)), "uses a weight that is no parameter"),
+        (lambda n, x: nn.functional.linear(x, n.a(x)), "more than the first is made from the input"),
         (lambda n, x: torch.where(n.a(x) > 0, n.a(x), n.b(x)), "gt"),
-        (lambda n, x: x.new_zeros(3, 4) + n.a(x), "new_zeros"),
-        (lambda n, x: (n.a(x),), "the model returned tuple"),
+        (lambda n, x: torch.linalg.norm(x, dim=1, keepdim=True) * x, r"torch\.linalg\.norm"),
+        (lambda n, x: x.masked_fill(torch.eye(3, 4) > 0, 0), "masked_fill"),
+        (lambda n, x: x.fill_(0), "fill_"),
+        (lambda n, x: torch.full_like(x, 0).fill_(x.mean(1)[0]) + n.a(x), "batch are mixed"),
+        (lambda n, x: {"out": n.a(x), "note": "a string"}, "the model returned str"),
+        (lambda n, x: (n.a(x), torch.ones(3, 4)), "the model returned Tensor, not a tensor made from its input"),
+        (lambda n, x: [None], "the model returned nothing"),
         (lambda n, x: torch.ones(3, 4), "the model returned Tensor, not a tensor made from its input"),
         (lambda n, x: n.a.weight, "the model returned Parameter"),
     ],
@@ -102,8 +105,10 @@ def through_a_script(net, x):
     "through",
     [
         lambda n, x: n.b(x) + n.a(x).data,
-        lambda n, x: n.b(x) + n.a(x).T.T,
-        lambda n, x: n.b(x) + n.a(x).mT.mT,
+        lambda n, x: n.b(x) + n.a(x)[:, :1].select(1, 0).mean(0).item(),
+        lambda n, x: n.b(x) + float(n.a(x).amax(1)[0]),
+        lambda n, x: n.b(x) + n.b(x).new_full((3, 4), 0).copy_(n.a(x)),
+        lambda n, x: n.b(x) + torch.tensor([n.a(x)[i, 0] for i in range(3)]),
         lambda n, x: n.b(x) + torch.from_numpy(n.a(x).numpy()),
         lambda n, x: n.b(x) + torch.tensor(n.a(x).tolist()),
         lambda n, x: n.b(x) + torch.stack([torch.stack(list(row)) for row in n.a(x)]),
@@ -125,55 +130,62 @@ def test_no_path_is_lost_in_silence(through):
         graph(through, **a_and_b())
 
 
-def test_broadcasting_is_refused():
-    with pytest.raises(TraceError, match="add broadcasts"):
-        graph(lambda net, x: net.a(x) + net.b(x), a=nn.Linear(4, 1), b=nn.Linear(4, 4))
-    with pytest.raises(TraceError, match="mul broadcasts"):
-        graph(lambda net, x: net.a(x) * torch.ones(3, 4), a=nn.Linear(4, 1))
-    with pytest.raises(TraceError):
-        graph(lambda net, x: torch.ones(3, 4).clamp(min=net.a(x)), a=nn.Linear(4, 1))
-
-
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        (nn.Conv2d(3, 2, 3, padding=1, padding_mode="circular"), r"torch\.nn\.functional\.pad"),
         (nn.ConvTranspose2d(3, 2, 3), "conv_transpose2d"),
-        (nn.Linear(6, 2), r"linear on \(2, 3, 6, 6\)"),
-        (nn.PixelShuffle(1), "pixel_shuffle"),
-        (nn.PReLU(3), "prelu"),
-        (nn.GroupNorm(1, 3), "group_norm"),
-        (nn.MaxPool2d(2, return_indices=True), "."),
-        (nn.Flatten(1, 2), "flatten"),
-        (nn.Unflatten(1, (1, 3)), "unflatten"),
+        (nn.MaxPool2d(2, return_indices=True), "max_pool2d_with_indices"),
+        (nn.LocalResponseNorm(2), "local_response_norm"),
+        (nn.Unfold(2), "unfold"),
+        (lambda x: nn.Bilinear(6, 6, 2)(x, x), "bilinear"),
+        (nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 2, 1)), "uses a weight that is no parameter"),
+        (nn.Sequential(nn.Unflatten(1, (3, 1)), nn.Flatten(0, 1), nn.Conv2d(1, 2, 1)), "several maps of each example"),
     ],
 )
 def test_layers_that_are_not_known(layer, words):
     with pytest.raises(TraceError, match=words):
-        graph(lambda net, x: net.c(x), images(), c=layer)
+        graph(lambda net, x: layer(x), images(), **({"c": layer} if isinstance(layer, nn.Module) else {}))
 
 
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
-def test_padding_that_differs_from_side_to_side():
-    with pytest.raises(TraceError, match="not symmetric"):
-        graph(lambda net, x: net.c(x), images(), c=nn.Conv2d(3, 2, (2, 3), padding="same"))
-
-
-@pytest.mark.parametrize("shape", [(4,), (2, 3, 4), (2, 1, 2, 3, 4)])
-def test_inputs_that_are_neither_features_nor_images(shape):
-    with pytest.raises(TraceError, match="is not"):
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (3, 0)])
+def test_examples_that_are_no_batch(shape):
+    with pytest.raises(TraceError, match="is not a batch of at least two inputs"):
         graph(lambda net, x: x, torch.rand(shape))
+
+
+def test_examples_of_different_numbers():
+    with pytest.raises(TraceError, match="is not a batch of at least two inputs"):
+        trace(Net(lambda net, x, y: x), (torch.rand(3, 4), torch.rand(2, 4)), method="eager")
+
+
+def test_functions_of_others_are_not_taken_for_those_of_torch():
+    """A function is known by its own name, not by that of one of torch's."""
+
+    def relu(x):
+        if torch.overrides.has_torch_function_unary(x):
+            return torch.overrides.handle_torch_function(relu, (x,), x)
+        return x.flip(1)
+
+    with pytest.raises(TraceError, match=r"test_trace_refusals\.relu"):
+        graph(lambda net, x: relu(x))
+
+
+def test_calls_that_nobody_thought_of(monkeypatch):
+    """A call that a rule cannot read ends in a refusal, not in the error of the rule."""
+    monkeypatch.setitem(registry.FUNCTIONS, "relu", lambda recording, call: call.args[7])
+    with pytest.raises(TraceError, match=r"torch\.relu.* is called in a way that is not known \(IndexError"):
+        graph(lambda net, x: torch.relu(x))
 
 
 def test_a_weight_that_the_masks_do_not_know():
     net = Net(lambda net, x: nn.functional.linear(x, net.own))
     net.own = nn.Parameter(torch.ones(2, 4))
     with pytest.raises(TraceError, match="'own' is used as a weight, but belongs to no linear or convolutional module"):
-        trace(net, vectors())
+        trace(net, vectors(), method="eager")
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_the_mode_of_every_module_is_restored(fails):
+@pytest.mark.parametrize(("fails", "exported"), [(False, False), (False, True), (True, True)])
+def test_the_mode_of_every_module_is_restored(fails, exported):
     norm, drop = nn.BatchNorm1d(4), nn.Dropout(0.5)
 
     def through(net, x):
@@ -189,7 +201,7 @@ def test_the_mode_of_every_module_is_restored(fails):
         with pytest.raises(TraceError):
             trace(net, vectors())
     else:
-        trace(net, vectors())
+        trace(net, vectors(), method="export" if exported else "eager")
     assert net.training
     assert drop.training
     assert not norm.training

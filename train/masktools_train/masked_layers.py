@@ -21,16 +21,24 @@ __all__ = ["MaskedLayers", "SparseLayer", "prunable_weights"]
 def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return the weights that sparse training prunes: of every linear and convolutional module, by name.
 
-    A weight that several modules share appears once, under its first name.
+    The linear layers inside attention are layers, also where the module holds their weights itself, packed into one. A
+    weight that several modules share appears once, under its first name.
     """
-    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
     found: dict[str, nn.Parameter] = {}
     for prefix, module in model.named_modules():
-        if isinstance(module, kinds) and isinstance(module.weight, nn.Parameter):
-            name = f"{prefix}.weight" if prefix else "weight"
-            if not any(module.weight is known for known in found.values()):
-                found[name] = module.weight
+        for kinds, names in _PRUNABLE:
+            for name in names if isinstance(module, kinds) else ():
+                weight = getattr(module, name)
+                if isinstance(weight, nn.Parameter) and not any(weight is known for known in found.values()):
+                    found[f"{prefix}.{name}" if prefix else name] = weight
     return found
+
+
+_PRUNABLE: tuple[tuple[tuple[type[nn.Module], ...], tuple[str, ...]], ...] = (
+    ((nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d), ("weight",)),
+    ((nn.MultiheadAttention,), ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")),
+)
+"""Modules that hold weights to prune, and the names of these."""
 
 
 @dataclasses.dataclass(eq=False)

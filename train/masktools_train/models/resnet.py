@@ -1,12 +1,12 @@
-"""CIFAR ResNets."""
+"""ResNets for small images: 6 n + 2 layers, as He et al. train them on CIFAR-10."""
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from masktools.errors import RecipeError
+from masktools_train.models.image_shape import image_shape
 
-__all__ = ["CifarResNet", "resnet20"]
+__all__ = ["CifarResNet", "resnet20", "resnet32", "resnet56"]
 
 
 class Block(nn.Module):
@@ -30,6 +30,8 @@ class Block(nn.Module):
 class CifarResNet(nn.Module):
     """A ResNet for small images: three stages of 16, 32 and 64 channels.
 
+    Weights start as He et al. (arXiv 1502.01852) draw them.
+
     Parameters
     ----------
     input_shape
@@ -38,13 +40,17 @@ class CifarResNet(nn.Module):
         Number of outputs.
     blocks
         Blocks a stage; the depth is ``6 * blocks + 2``.
+
+    Raises
+    ------
+    RecipeError
+        If the inputs are no images.
     """
 
     def __init__(self, input_shape: Sequence[int], classes: int, blocks: int) -> None:
         super().__init__()
-        if len(input_shape) != 3:
-            raise RecipeError(f"model resnet{6 * blocks + 2} takes images, not inputs of shape {tuple(input_shape)}")
-        self.conv = nn.Conv2d(input_shape[0], 16, 3, 1, 1, bias=False)
+        channels_in, _, _ = image_shape(f"resnet{6 * blocks + 2}", input_shape)
+        self.conv = nn.Conv2d(channels_in, 16, 3, 1, 1, bias=False)
         self.bn = nn.BatchNorm2d(16)
         stages: list[nn.Module] = []
         before = 16
@@ -69,3 +75,13 @@ class CifarResNet(nn.Module):
 def resnet20(input_shape: Sequence[int], classes: int) -> CifarResNet:
     """Build ResNet-20 (He et al., arXiv 1512.03385), with projection shortcuts where the shape changes."""
     return CifarResNet(input_shape, classes, 3)
+
+
+def resnet32(input_shape: Sequence[int], classes: int) -> CifarResNet:
+    """Build ResNet-32 (He et al., arXiv 1512.03385), with projection shortcuts where the shape changes."""
+    return CifarResNet(input_shape, classes, 5)
+
+
+def resnet56(input_shape: Sequence[int], classes: int) -> CifarResNet:
+    """Build ResNet-56 (He et al., arXiv 1512.03385), with projection shortcuts where the shape changes."""
+    return CifarResNet(input_shape, classes, 9)
