@@ -50,13 +50,13 @@ def test_a_small_network_by_hand():
 def test_to_dict_has_the_published_keys_and_is_json():
     topology, masks = by_hand()
     record = connectivity_of(topology, masks, DrawPlan("layer", 3)).to_dict()
-    assert record.keys() == {"run", "epoch", "null", "symmetries", "layers", "total"}
+    assert record.keys() == {"run", "epoch", "null", "measures", "layers", "total"}
     assert record["layers"][0].keys() >= {"name", "size", "active", "effective", "dead_out", "ghost_out"}
     assert record["total"].keys() >= {
         *("size", "active", "effective", "density", "effective_density", "log10_paths", "components"),
         *("isolated", "giant_share", "inputs_used", "null"),
     }
-    assert record["total"]["null"].keys() == {"effective", "log10_paths", "components", "log10_symmetries"}
+    assert record["total"]["null"].keys() == {"effective", "log10_paths", "components"}
     assert record["total"]["null"]["effective"].keys() >= {"observed", "mean", "low", "high", "draws", "p_value"}
     assert record["layers"][0]["null"].keys() == {"effective"}
     assert json.loads(json.dumps(record, allow_nan=False)) == record

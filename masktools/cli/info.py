@@ -17,10 +17,20 @@ def info(
     last: Annotated[
         int, typer.Option("--last", metavar="N", min=0, help="How many of the last log records to show.")
     ] = 5,
+    graph: Annotated[bool, typer.Option("--graph", help="Draw the operator graph instead: what feeds what.")] = False,
     format: FormatOption = None,  # noqa: A002
     output: OutputOption = None,
 ) -> None:
     """Show what a run is; parameters as on the command line."""
+    if graph:
+        from masktools.render.graph_text import graph_document
+        from masktools.structure.source import recorded
+        from masktools.topology.drawing import drawing
+
+        moment = recorded(run, epoch)
+        drawn = drawing(moment.topology, moment.masks)
+        emit(graph_document(str(moment.path), moment.epoch, drawn), format, output)
+        return
     from masktools.render.run_info import run_document
     from masktools.structure.summary import summarize
 
@@ -35,5 +45,6 @@ COMMAND = Command(
         "masktools info runs/dnw-s0",
         "masktools info runs/dnw-s0 --epoch 0 --last 10",
         "masktools info runs/dnw-s0/epoch-0030.h5 --format json",
+        "masktools info runs/dnw-s0 --graph",
     ),
 )

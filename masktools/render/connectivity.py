@@ -1,5 +1,6 @@
 """Connectivity results as documents."""
 
+from masktools.render.connectivity_measures import connectivity_records, measure_tables
 from masktools.render.document import Cell, Column, Document, Table
 from masktools.render.null_words import verdict_of
 from masktools.render.numbers import count, rate
@@ -17,11 +18,18 @@ _COLUMNS = (
     Column("units_out", "units", "count"),
     Column("live_out", "live", "count"),
     Column("ghost_out", "ghost", "count"),
+    Column("foldable_out", kind="count", shown=False),
     Column("dead_out", "dead", "count"),
 )
 _UNITS = (
     "a weight is effective if it lies on a path from input to output; a ghost unit is reached by no input and "
     "emits a constant; from a dead unit no output is reached."
+)
+
+
+_BY_DENSITY = (
+    "'by density' is the mean over random masks that keep nothing but the density of every layer: what is equal to it "
+    "is explained by density alone."
 )
 
 
@@ -41,13 +49,12 @@ def connectivity_document(result: Connectivity) -> Document:
         [*data["layers"], {**data["total"], **whole}],
         sentence(result),
     )
-    symmetries = result.symmetries.total.log10_symmetries if result.symmetries else None
     measures: tuple[tuple[str, Cell, str, float], ...] = (
         ("density", total.density, "", 1),
+        ("ghost units whose constant can be folded", total.foldable_out, "", 1),
         ("effective density", total.effective_density, "effective", total.size),
         ("log10 of paths, by channels", data["total"]["log10_paths"], "log10_paths", 1),
         ("log10 of paths, tap by tap", data["total"]["log10_tap_paths"], "", 1),
-        ("log10 of symmetries", symmetries, "log10_symmetries", 1),
         ("inputs used", total.inputs_used, "", 1),
         ("inputs", total.inputs, "", 1),
         ("units", total.units, "", 1),
@@ -74,7 +81,9 @@ def connectivity_document(result: Connectivity) -> Document:
         tuple(row[:shown] for row in rows),
         _components(total),
     )
-    return Document("connectivity", data, (layers, facts), (_UNITS,))
+    families = measure_tables(result)
+    notes = (_UNITS, _BY_DENSITY) if families and result.trial else (_UNITS,)
+    return Document("connectivity", data, (layers, facts, *families), notes, connectivity_records(result))
 
 
 def sentence(result: Connectivity) -> str:

@@ -3,22 +3,22 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masktools.errors import StructureError
 from masktools.nulls.shuffles import Masks
-from masktools.nulls.trial import TOTAL, DrawPlan, Numbers, Weights, run_trial
-from masktools.statistics.monte_carlo import Tail
+from masktools.nulls.trial import TOTAL, DrawPlan, Numbers, Trial, Weights, drawn_numbers, trial_of
 from masktools.structure.connectivity_result import Connectivity, LayerConnectivity, TotalConnectivity
-from masktools.structure.source import Source, recorded
-from masktools.structure.symmetries import log10_symmetries
-from masktools.topology.fields import Field
+from masktools.structure.measures.family import Family
+from masktools.structure.measures.network import Network
+from masktools.structure.source import Recorded, Source, recorded
+from masktools.topology.ghosts import foldable_ghosts
 from masktools.topology.graph import Topology
 from masktools.topology.paths import log10_paths
-from masktools.topology.reach import backward, effective_masks, effective_of, forward
 from masktools.topology.units import weak_components
 
 __all__ = [
@@ -26,12 +26,21 @@ __all__ = [
     "LayerConnectivity",
     "TotalConnectivity",
     "connectivity",
+    "connectivity_at",
     "connectivity_of",
 ]
 
 
 def connectivity(
-    source: Source, epoch: int | None = None, *, null: str = "layer", draws: int = 20, seed: int = 0, jobs: int = 1
+    source: Source,
+    epoch: int | None = None,
+    *,
+    measures: Sequence[str] = (),
+    of: str = "mask",
+    null: str = "layer",
+    draws: int = 20,
+    seed: int = 0,
+    jobs: int = 1,
 ) -> Connectivity:
     """Measure the connectivity of a recorded network.
 
@@ -41,10 +50,15 @@ def connectivity(
         A run, a snapshot, or the path of either.
     epoch
         Which snapshot of a run: negative numbers count from the end, None is the last.
+    measures
+        Further families of measures (`masktools.structure.measures.registry.FAMILIES`), ``all`` for all of them.
+    of
+        What these are measured on: the ``mask``, or its ``effective`` weights only.
     null
         Which random masks to compare with: a rung of the null ladder (`masktools.nulls.ladder.LADDER`).
     draws
-        How many; 0 for none, 199 for a p-value of use.
+        How many; 0 for none, 199 for a p-value of use. With another null than ``layer`` as many of that are drawn
+        too: what they give is explained by the density of the layers alone.
     seed, jobs
         What they follow from, and the number of processes.
 
@@ -53,22 +67,38 @@ def connectivity(
     RunError
         If there is no such run or epoch.
     SnapshotError
-        If the snapshot cannot be read.
+        If the snapshot cannot be read, or holds no weights and a measure needs them.
     StructureError
-        If the snapshot holds no operator graph, or one that does not fit its layers; the message names the file.
+        If the snapshot holds no operator graph, or one that does not fit its layers; the message names the file. If a
+        measure or the null is unknown.
     """
     plan = DrawPlan(null, draws, seed, jobs) if draws else None
-    moment = recorded(source, epoch)
+    return connectivity_at(recorded(source, epoch), plan, measures, of)
+
+
+def connectivity_at(
+    moment: Recorded, plan: DrawPlan | None = None, measures: Sequence[str] = (), of: str = "mask"
+) -> Connectivity:
+    """Measure the connectivity of a network at a moment; parameters and errors as for `connectivity`."""
+    weighted = any(name in ("persistence", "all") for name in measures)
     topology, masks = moment.topology, moment.masks
+    weights = moment.weights if weighted else None
     try:
-        result = connectivity_of(topology, masks, plan, moment.fixed)
+        result = connectivity_of(topology, masks, plan, moment.fixed, measures=measures, of=of, weights=weights)
     except StructureError as error:
         raise StructureError(f"{moment.snapshot.path}: {error}") from None
     return dataclasses.replace(result, run=str(moment.path), epoch=moment.epoch)
 
 
 def connectivity_of(
-    topology: Topology, masks: Masks, plan: DrawPlan | None = None, fixed: Iterable[str] = ()
+    topology: Topology,
+    masks: Masks,
+    plan: DrawPlan | None = None,
+    fixed: Iterable[str] = (),
+    *,
+    measures: Sequence[str] = (),
+    of: str = "mask",
+    weights: Weights | None = None,
 ) -> Connectivity:
     """Measure the connectivity of a network under masks.
 
@@ -82,90 +112,134 @@ def connectivity_of(
         Which random masks to compare with, if any.
     fixed
         Layers that were kept dense by choice and stay so in random masks.
+    measures, of
+        As for `connectivity`.
+    weights
+        Values by layer name; neural persistence is not defined without.
 
     Raises
     ------
     StructureError
-        If graph and masks do not fit; the message names the layer.
+        If graph and masks do not fit; the message names the layer. If a measure is unknown.
     """
-    reached, reaching = forward(topology, masks), backward(topology, masks)
-    effective = effective_of(topology, masks, reached, reaching)
-    layers = tuple(_layer(topology, name, masks[name], effective[name], reaching) for name in topology.layers)
-    pieces = weak_components(topology, masks)
-    inputs = [field for node, field in zip(topology.nodes, reaching, strict=True) if node.op == "input"]
+    if of not in ("mask", "effective"):
+        raise StructureError(f"measures are taken of the 'mask' or of its 'effective' weights, not of {of!r}")
+    families = _families(measures)
+    network = Network(topology, masks, weights)
+    numbers = {
+        (term.name, layer): value
+        for family in families
+        for (name, layer), value in family.measure(network if of == "mask" else _effective(network)).items()
+        for term in family.terms
+        if term.name == name
+    }
+    fold = foldable_ghosts(topology, masks, network.reached, network.reaching)
+    layers = tuple(_layer(network, name, fold[name]) for name in topology.layers)
+    pieces = weak_components(topology, masks, network.edges)
+    inputs = [field for node, field in zip(topology.nodes, network.reaching, strict=True) if node.op == "input"]
     total = TotalConnectivity(
         size=sum(layer.size for layer in layers),
         active=sum(layer.active for layer in layers),
         effective=sum(layer.effective for layer in layers),
         live_out=sum(layer.live_out for layer in layers),
         ghost_out=sum(layer.ghost_out for layer in layers),
+        foldable_out=sum(layer.foldable_out for layer in layers),
         dead_out=sum(layer.dead_out for layer in layers),
         inputs=sum(math.prod(field.shape) for field in inputs),
         inputs_used=sum(field.count for field in inputs),
-        log10_paths=log10_paths(topology, effective, taps=False),
-        log10_tap_paths=log10_paths(topology, effective),
+        log10_paths=log10_paths(topology, network.effective, taps=False, edges=network.effective_edges),
+        log10_tap_paths=log10_paths(topology, network.effective, edges=network.effective_edges),
         units=pieces.units,
         components=pieces.components,
         isolated=pieces.isolated,
         giant_share=pieces.giant_share,
     )
-    symmetries = log10_symmetries(topology, masks)
-    if plan is None:
-        return Connectivity(layers, total, symmetries=symmetries)
-    measure = functools.partial(_measure, topology)
-    return Connectivity(
-        layers,
-        total,
-        symmetries=symmetries,
-        trial=run_trial(measure, masks, plan, groups=topology.groups, fixed=fixed, tails=_TAILS),
-    )
+    trial = by_density = None
+    if plan is not None:
+        base = {
+            **{("effective", layer.name): float(layer.effective) for layer in layers},
+            ("effective", TOTAL): float(total.effective),
+            ("log10_paths", TOTAL): total.log10_paths,
+            ("components", TOTAL): float(total.components),
+        }
+        measure = functools.partial(_measure, topology, tuple(family.name for family in families), of)
+        trial, by_density = _trials(measure, {**base, **numbers}, masks, plan, weights, topology.groups, fixed)
+    names = tuple(family.name for family in families)
+    return Connectivity(layers, total, trial=trial, by_density=by_density, families=names, of=of, numbers=numbers)
 
 
-_TAILS: Mapping[str, Tail] = {
-    "effective": "two-sided",
-    "log10_paths": "two-sided",
-    "components": "two-sided",
-    "log10_symmetries": "two-sided",
-}
+def _trials(
+    measure: Callable[[Masks, Weights | None], Numbers],
+    observed: Numbers,
+    masks: Masks,
+    plan: DrawPlan,
+    weights: Weights | None,
+    groups: Mapping[str, int],
+    fixed: Iterable[str],
+) -> tuple[Trial, Trial]:
+    """Place what was observed among random masks of the plan, and among ones of the same densities."""
+    tails: dict[str, Literal["two-sided"]] = {name: "two-sided" for name, _ in observed}
+    plans = (plan, dataclasses.replace(plan, null=DENSITY_ALONE))
+    trials: list[Trial] = []
+    for each in dict.fromkeys(plans):
+        drawn = drawn_numbers(measure, masks, each, weights=weights, groups=groups, fixed=fixed)
+        trials.append(trial_of(observed, drawn, each, tails))
+    return trials[0], trials[-1]
 
 
-def _measure(topology: Topology, masks: Masks, _: Weights | None) -> Numbers:
+DENSITY_ALONE = "layer"
+"""The null that keeps nothing but the density of every layer."""
+
+
+def _measure(topology: Topology, names: Sequence[str], of: str, masks: Masks, weights: Weights | None) -> Numbers:
     """Return what is compared with random masks."""
-    effective = effective_masks(topology, masks)
-    counts = {("effective", name): float(np.count_nonzero(mask)) for name, mask in effective.items()}
-    return {
+    network = Network(topology, masks, weights)
+    measured = network if of == "mask" else _effective(network)
+    counts = {("effective", name): float(np.count_nonzero(mask)) for name, mask in network.effective.items()}
+    numbers: dict[tuple[str, str], float | None] = {
         **counts,
         ("effective", TOTAL): sum(counts.values()),
-        ("log10_paths", TOTAL): log10_paths(topology, effective, taps=False),
-        ("components", TOTAL): float(weak_components(topology, masks).components),
-        ("log10_symmetries", TOTAL): log10_symmetries(topology, masks).total.log10_symmetries,
+        ("log10_paths", TOTAL): log10_paths(topology, network.effective, taps=False, edges=network.effective_edges),
+        ("components", TOTAL): float(weak_components(topology, masks, network.edges).components),
     }
+    for family in _families(names):
+        numbers |= family.measure(measured)
+    return numbers
 
 
-def _layer(
-    topology: Topology,
-    name: str,
-    mask: NDArray[np.bool_],
-    effective: NDArray[np.bool_],
-    reaching: tuple[Field, ...],
-) -> LayerConnectivity:
+def _families(names: Sequence[str]) -> tuple[Family, ...]:
+    if not names:
+        return ()
+    # What the families need takes long to load and is often not asked for.
+    from masktools.structure.measures.registry import find_families
+
+    return find_families(names)
+
+
+def _effective(network: Network) -> Network:
+    return Network(network.topology, network.effective, network.weights)
+
+
+def _layer(network: Network, name: str, foldable: NDArray[np.bool_]) -> LayerConnectivity:
+    topology, mask, effective = network.topology, network.masks[name], network.effective[name]
     nodes = [index for index, node in enumerate(topology.nodes) if node.weight == name]
-    window = topology.nodes[nodes[0]].window
-    groups = window.groups if window else 1
+    edges = [network.effective_edges(index) for index in nodes]
     # A unit that is reached where it reaches an output has an active weight that reads a reached unit there, and that
     # weight is effective; so live units are read off the effective weights.
-    live = effective.reshape(mask.shape[0], -1).any(axis=1)
-    useful = np.any([reaching[index].anywhere for index in nodes], axis=0)
-    used = effective.reshape(groups, mask.shape[0] // groups, mask.shape[1], -1).any(axis=(1, 3))
+    live = np.any([np.diff(part.indptr) > 0 for part in edges], axis=0)
+    useful = np.any([network.reaching[index].anywhere for index in nodes], axis=0)
+    used = np.any([np.bincount(part.indices, minlength=part.shape[1]) > 0 for part in edges], axis=0)
+    ghost = useful & ~live
     return LayerConnectivity(
         name=name,
         size=mask.size,
-        active=int(np.count_nonzero(mask)),
-        effective=int(np.count_nonzero(effective)),
+        active=(active := int(np.count_nonzero(mask))),
+        effective=active if effective is mask else int(np.count_nonzero(effective)),
         units_in=used.size,
         used_in=int(np.count_nonzero(used)),
         units_out=live.size,
         live_out=int(np.count_nonzero(live)),
-        ghost_out=int(np.count_nonzero(useful & ~live)),
+        ghost_out=int(np.count_nonzero(ghost)),
+        foldable_out=int(np.count_nonzero(ghost & foldable)),
         dead_out=int(np.count_nonzero(~useful)),
     )

@@ -4,9 +4,8 @@ import dataclasses
 import math
 from typing import Any
 
-from masktools.nulls.trial import TOTAL, Trial
+from masktools.nulls.trial import TOTAL, Numbers, Trial
 from masktools.statistics.monte_carlo import NullLevel
-from masktools.structure.symmetries import Symmetries
 
 __all__ = ["Connectivity", "LayerConnectivity", "TotalConnectivity"]
 
@@ -38,6 +37,9 @@ class LayerConnectivity:
     ghost_out
         Units from which an output is reached, but that no input reaches at any such position. They emit a constant,
         through a bias or the offset of a batch norm, and can be folded into it.
+    foldable_out
+        Ghosts among these whose constant is the same at every position and can be put into the biases of what reads it,
+        exactly (`masktools.topology.ghosts`).
     dead_out
         Units from which no output is reached.
     """
@@ -51,6 +53,7 @@ class LayerConnectivity:
     units_out: int
     live_out: int
     ghost_out: int
+    foldable_out: int
     dead_out: int
 
     @property
@@ -78,7 +81,7 @@ class TotalConnectivity:
 
     Parameters
     ----------
-    size, active, effective, live_out, ghost_out, dead_out
+    size, active, effective, live_out, ghost_out, foldable_out, dead_out
         Sums over the layers.
     inputs, inputs_used
         Number of values that the network is fed (each position of a channel by itself), and of those that an output
@@ -99,6 +102,7 @@ class TotalConnectivity:
     effective: int
     live_out: int
     ghost_out: int
+    foldable_out: int
     dead_out: int
     inputs: int
     inputs_used: int
@@ -141,10 +145,14 @@ class Connectivity:
     epoch
         Epoch of the snapshot.
     trial
-        What random masks give, if they were drawn: ``effective`` by layer and in total, ``log10_paths``,
-        ``components`` and ``log10_symmetries`` in total.
-    symmetries
-        How many ways there are to permute hidden units without changing the masks.
+        What random masks give, if they were drawn: ``effective`` by layer and in total, ``log10_paths`` and
+        ``components`` in total, and whatever is in `numbers`.
+    by_density
+        What random masks give that keep nothing but the density of every layer: the part of each number that is
+        explained by density alone. `trial` itself if its null is that one.
+    families, of, numbers
+        Further measures that were asked for, whether they were taken of the ``mask`` or of its ``effective`` weights,
+        and their values by name and layer (``total`` for the network).
     """
 
     layers: tuple[LayerConnectivity, ...]
@@ -152,16 +160,19 @@ class Connectivity:
     run: str | None = None
     epoch: int | None = None
     trial: Trial | None = None
-    symmetries: Symmetries | None = None
+    by_density: Trial | None = None
+    families: tuple[str, ...] = ()
+    of: str = "mask"
+    numbers: Numbers = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values."""
         return {
             "run": self.run,
             "epoch": self.epoch,
-            "layers": [{**layer.to_dict(), "null": self._null(layer.name)} for layer in self.layers],
-            "total": {**self.total.to_dict(), "null": self._null(TOTAL)},
-            "symmetries": None if self.symmetries is None else self.symmetries.to_dict(),
+            "layers": [{**layer.to_dict(), **self._beside(layer.name)} for layer in self.layers],
+            "total": {**self.total.to_dict(), **self._beside(TOTAL)},
+            "measures": {"families": list(self.families), "of": self.of},
             "null": None if self.trial is None else self.trial.plan.to_dict(),
         }
 
@@ -169,8 +180,19 @@ class Connectivity:
         """Return what a measure is under the null, None where no random masks were drawn or it is not defined."""
         return None if self.trial is None else self.trial.level(metric, layer)
 
-    def _null(self, layer: str) -> dict[str, Any] | None:
-        return None if self.trial is None else self.trial.to_dict(layer)
+    def density_level(self, metric: str, layer: str = TOTAL) -> NullLevel | None:
+        """Return what a measure is in random masks of the same densities, None where none were drawn."""
+        return None if self.by_density is None else self.by_density.level(metric, layer)
+
+    def _beside(self, layer: str) -> dict[str, Any]:
+        """Return further measures of a layer, and the null of all of them."""
+        return {
+            "measures": {metric: _finite(value) for (metric, name), value in self.numbers.items() if name == layer},
+            "null": None if self.trial is None else self.trial.to_dict(layer),
+            "by_density": None
+            if self.by_density is None
+            else {metric: level.mean for (metric, name), level in self.by_density.levels.items() if name == layer},
+        }
 
 
 def _finite(value: object) -> object:

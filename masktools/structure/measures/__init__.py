@@ -1,0 +1,1 @@
+"""Families of numbers that connectivity can measure, each one file and one line in the registry."""

@@ -1,0 +1,47 @@
+"""What a family of measures is."""
+
+import dataclasses
+from collections.abc import Callable
+
+from masktools.nulls.trial import Numbers
+from masktools.structure.measures.network import Network
+
+__all__ = ["Family", "Term"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """One number of a family.
+
+    Parameters
+    ----------
+    name
+        Name in results.
+    title
+        Header for people; those without one are only in JSON and CSV.
+    """
+
+    name: str
+    title: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """Numbers that are measured together.
+
+    Parameters
+    ----------
+    name
+        What it is asked for by.
+    summary
+        What it measures, in words.
+    terms
+        Its numbers. Each is measured for layers, for the whole network, or for both.
+    measure
+        Measures them; what is not defined is None or left out.
+    """
+
+    name: str
+    summary: str
+    terms: tuple[Term, ...]
+    measure: Callable[[Network], Numbers]
