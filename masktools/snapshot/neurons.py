@@ -1,38 +1,45 @@
 """The neuron graph of a snapshot."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 from masktools.errors import StructureError
+from masktools.masks import PackedMask
 from masktools.snapshot.content import AXES
+from masktools.topology.graph import Topology
 from masktools.topology.neuron_graph import NeuronGraph, neuron_graph
-
-if TYPE_CHECKING:
-    from masktools.snapshot.read import Snapshot
 
 __all__ = ["snapshot_neurons"]
 
 
-def snapshot_neurons(snapshot: "Snapshot") -> NeuronGraph:
+def snapshot_neurons(
+    path: Path, topology: Topology | None, packed: Mapping[str, PackedMask], axes: Mapping[str, str]
+) -> NeuronGraph:
     """Build the neuron graph of the masks of a snapshot.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    topology
+        Its operator graph, if it holds one.
+    packed, axes
+        Mask by layer name, and how its axes are called.
 
     Raises
     ------
-    SnapshotError
-        If the file cannot be read.
     StructureError
-        If it holds no operator graph, or one that does not fit its layers. The message names the file.
+        If there is no operator graph, or one that does not fit the layers. The message names the file.
     """
-    topology = snapshot.topology
     if topology is None:
-        raise StructureError(f"{snapshot.path}: holds no operator graph, so what its layers feed is unknown")
+        raise StructureError(f"{path}: holds no operator graph, so what its layers feed is unknown")
     masks = {}
-    for name, packed in snapshot.masks().items():
-        found, wanted = (axes.split(",") for axes in (snapshot.layer(name).axes, AXES.get(len(packed.shape), "")))
+    for name, mask in packed.items():
+        found, wanted = (text.split(",") for text in (axes[name], AXES.get(len(mask.shape), "")))
         if sorted(found) != sorted(wanted):
-            axes = snapshot.layer(name).axes
-            raise StructureError(f"{snapshot.path}: layer {name}: axes {axes!r} are no order of {','.join(wanted)!r}")
-        masks[name] = packed.to_bool().transpose([found.index(axis) for axis in wanted])
+            raise StructureError(f"{path}: layer {name}: axes {axes[name]!r} are no order of {','.join(wanted)!r}")
+        masks[name] = mask.to_bool().transpose([found.index(axis) for axis in wanted])
     try:
         return neuron_graph(topology, masks)
     except StructureError as error:
-        raise StructureError(f"{snapshot.path}: {error}") from None
+        raise StructureError(f"{path}: {error}") from None

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import networkx as nx
     from scipy.sparse import csr_array
 
+    from masktools.topology.neuron_graph import NeuronGraph
+
 __all__ = ["Layer", "Snapshot"]
 
 
@@ -223,9 +225,7 @@ class Snapshot:
         StructureError
             If it holds no operator graph, or one that does not fit its layers. The message names the file.
         """
-        from masktools.snapshot.neurons import snapshot_neurons
-
-        return snapshot_neurons(self).to_networkx()
+        return self._neurons().to_networkx()
 
     def to_scipy(self) -> "tuple[csr_array, list[tuple[str, int]]]":
         """Return the neuron graph as an adjacency matrix, from row to column, and the ``(layer, unit)`` of each row.
@@ -237,6 +237,10 @@ class Snapshot:
         SnapshotError, StructureError
             As for `to_networkx`.
         """
+        return self._neurons().to_scipy()
+
+    def _neurons(self) -> "NeuronGraph":
         from masktools.snapshot.neurons import snapshot_neurons
 
-        return snapshot_neurons(self).to_scipy()
+        axes = {name: layer.axes for name, layer in self.layers.items()}
+        return snapshot_neurons(self.path, self.topology, self.masks(), axes)
