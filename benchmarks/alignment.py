@@ -33,6 +33,9 @@ from masktools.topology.permutation_groups import PermutationGroup, permutation_
 from masktools_train.models import build_model
 from masktools_train.tracing import trace
 
+FEWEST = 19
+"""Null masks that are drawn in any case: p = .05 at best."""
+
 STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
 
 
@@ -133,23 +136,30 @@ def in_place(found: Alignment, back: Permutations) -> float:
     return same / sum(len(order) for order in back)
 
 
-def show_planted(densities: list[float], seeds: int, draws: int) -> None:
+def drawn(net: Network, a: Masks, b: Masks, draws: int, seconds: float) -> list[LayerOverlap]:
+    """Return the overlaps of aligned null masks: as many as asked for, or at least 19 and what the time allows."""
+    rng, begun, found = np.random.default_rng((0, 2)), time.process_time(), list[LayerOverlap]()
+    while len(found) < draws and (len(found) < FEWEST or time.process_time() - begun < seconds):
+        masks = layer_shuffle(b, rng)
+        found.append(total(a, align(a, masks, net.topology).apply(masks)))
+    return found
+
+
+def show_planted(densities: list[float], seeds: int, draws: int, seconds: float) -> None:
     """Print one line a network and density: before, after, null."""
     print("Planted permutation, half the active weights rewired; first of the pairs, J = Jaccard")
     print("network         density   before J, share, kappa   after J, share, kappa   order", end="")
-    print(f"   null share mean, max   null kappa mean      p   seconds   order, {seeds} pairs")
+    print(f"   null share mean, max   null kappa mean   draws       p   seconds   order, {seeds} pairs")
     for name, build in NETWORKS.items():
         net = build()
         for density in densities:
             a, b, back = planted(net, density, 0.5, seed=0)
             start = time.perf_counter()
             found = align(a, b, net.topology)
-            seconds = time.perf_counter() - start
-            rng = np.random.default_rng((0, 2))
-            shuffled = [layer_shuffle(b, rng) for _ in range(draws)]
-            nulls = [total(a, align(a, masks, net.topology).apply(masks)) for masks in shuffled]
+            took = time.perf_counter() - start
+            nulls = drawn(net, a, b, draws, seconds)
             after = total(a, found.apply(b))
-            p = (1 + sum(null.intersection >= after.intersection for null in nulls)) / (1 + draws)
+            p = (1 + sum(null.intersection >= after.intersection for null in nulls)) / (1 + len(nulls))
             others = [in_place(found, back)]
             for seed in range(1, seeds):
                 a_other, b_other, back = planted(net, density, 0.5, seed)
@@ -157,7 +167,7 @@ def show_planted(densities: list[float], seeds: int, draws: int) -> None:
             print(
                 f"{name:15} {density:7.2f}   {numbers(total(a, b)):>22}   {numbers(after):>21}   {others[0]:5.2f}   "
                 f"{statistics.mean(null.share for null in nulls):15.3f}, {max(null.share for null in nulls):.3f}   "
-                f"{statistics.mean(null.kappa for null in nulls):15.3f}  {p:5.2f}   {seconds:7.2f}   "
+                f"{statistics.mean(null.kappa for null in nulls):15.3f}   {len(nulls):5d}   {p:5.3f}   {took:7.2f}   "
                 f"{min(others):.2f} to {max(others):.2f}",
                 flush=True,
             )
@@ -229,13 +239,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--densities", type=float, nargs="+", default=[0.02, 0.1])
     parser.add_argument("--seeds", type=int, default=5, help="planted pairs of each kind")
-    parser.add_argument("--draws", type=int, default=19, help="null masks of each kind")
+    parser.add_argument("--draws", type=int, default=199, help="null masks of each kind")
+    parser.add_argument("--seconds", type=float, default=180, help=f"CPU time for them, whatever {FEWEST} take")
     parser.add_argument("--resnet50", action="store_true", help="only the shapes of ResNet-50")
     options = parser.parse_args()
     if options.resnet50:
         show_resnet50()
         return
-    show_planted(options.densities, options.seeds, options.draws)
+    show_planted(options.densities, options.seeds, options.draws, options.seconds)
     cases = [(name, density, 0.5) for name in NETWORKS for density in options.densities]
     show_starts(
         [*cases, ("64-300-100-10", 0.05, 0.5), ("ResNet-20", 0.005, 0.5), ("ResNet-20", 0.05, 0.75)], options.seeds

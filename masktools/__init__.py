@@ -14,21 +14,23 @@ from masktools.lazy import lazy_names
 if TYPE_CHECKING:
     from masktools.errors import MasktoolsError, RecipeError, RunError, SnapshotError, StructureError, TrainingError
     from masktools.masks import PackedMask
-    from masktools.nulls.trial import DrawPlan, Trial, run_trial
+    from masktools.nulls.plan import DrawPlan
+    from masktools.nulls.trial import Trial, run_trial
     from masktools.runs import Run, open_run
     from masktools.snapshot.read import Snapshot
     from masktools.stacks import MaskStack
-    from masktools.statistics.bootstrap import PairMean, bootstrap_pairs
     from masktools.statistics.chance import Chance
     from masktools.statistics.corrections import benjamini_hochberg
     from masktools.statistics.intervals import Interval, mean_interval
     from masktools.statistics.monte_carlo import NullLevel
+    from masktools.statistics.pairs import PairMean, mean_over_pairs
     from masktools.statistics.survival import kaplan_meier
     from masktools.structure.alignment.matching import Alignment, align
     from masktools.structure.alignment.nnstd import Nnstd, nnstd
     from masktools.structure.comparison import Comparison, compare
     from masktools.structure.comparisons import Comparisons, compare_many
     from masktools.structure.connectivity import connectivity, connectivity_of
+    from masktools.structure.connectivity_curve import ConnectivityCurve, connectivity_curve
     from masktools.structure.connectivity_result import Connectivity
     from masktools.structure.dynamics.emergence import emergence
     from masktools.structure.dynamics.emergence_result import Emergence
@@ -40,20 +42,34 @@ if TYPE_CHECKING:
     from masktools.structure.values.criteria import criteria
     from masktools.structure.values.criteria_result import Criteria
     from masktools.structure.values.signs import SignStability, sign_stability
+    from masktools.structure.wiring.clustering import clustering
+    from masktools.structure.wiring.cores import layer_cores
+    from masktools.structure.wiring.degree_shape import degree_shapes
+    from masktools.structure.wiring.heavy_tail import heavy_tails
+    from masktools.structure.wiring.non_backtracking import layer_non_backtracking
+    from masktools.structure.wiring.persistence import network_persistence
+    from masktools.structure.wiring.spectrum import layer_spectrum
+    from masktools.structure.wiring.throughput import throughput
+    from masktools.topology.bottlenecks import Bottlenecks, bottlenecks
     from masktools.topology.graph import Topology
+    from masktools.topology.neuron_graph import NeuronGraph, neuron_graph
+    from masktools.topology.paths import log10_paths, log10_throughput
     from masktools.topology.permutation_groups import PermutationGroup, permutation_groups
+    from masktools.topology.reach import effective_masks
     from masktools.verification import Verification, verify
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Alignment": "masktools.structure.alignment.matching",
+    "Bottlenecks": "masktools.topology.bottlenecks",
     "Chance": "masktools.statistics.chance",
     "Comparison": "masktools.structure.comparison",
     "Comparisons": "masktools.structure.comparisons",
     "Connectivity": "masktools.structure.connectivity_result",
+    "ConnectivityCurve": "masktools.structure.connectivity_curve",
     "Criteria": "masktools.structure.values.criteria_result",
-    "DrawPlan": "masktools.nulls.trial",
+    "DrawPlan": "masktools.nulls.plan",
     "Emergence": "masktools.structure.dynamics.emergence_result",
     "Emergences": "masktools.structure.dynamics.groups",
     "EpochMatrix": "masktools.structure.epochs",
@@ -61,11 +77,12 @@ _HOMES = {
     "Interval": "masktools.statistics.intervals",
     "MaskStack": "masktools.stacks",
     "MasktoolsError": "masktools.errors",
+    "NeuronGraph": "masktools.topology.neuron_graph",
     "Nnstd": "masktools.structure.alignment.nnstd",
     "NullLevel": "masktools.statistics.monte_carlo",
     "Overlap": "masktools.structure.overlap",
     "PackedMask": "masktools.masks",
-    "PairMean": "masktools.statistics.bootstrap",
+    "PairMean": "masktools.statistics.pairs",
     "PermutationGroup": "masktools.topology.permutation_groups",
     "RecipeError": "masktools.errors",
     "Run": "masktools.runs",
@@ -81,18 +98,31 @@ _HOMES = {
     "Verification": "masktools.verification",
     "align": "masktools.structure.alignment.matching",
     "benjamini_hochberg": "masktools.statistics.corrections",
-    "bootstrap_pairs": "masktools.statistics.bootstrap",
+    "bottlenecks": "masktools.topology.bottlenecks",
+    "clustering": "masktools.structure.wiring.clustering",
     "compare": "masktools.structure.comparison",
     "compare_epochs": "masktools.structure.epochs",
     "compare_many": "masktools.structure.comparisons",
     "connectivity": "masktools.structure.connectivity",
+    "connectivity_curve": "masktools.structure.connectivity_curve",
     "connectivity_of": "masktools.structure.connectivity",
     "criteria": "masktools.structure.values.criteria",
+    "degree_shapes": "masktools.structure.wiring.degree_shape",
+    "effective_masks": "masktools.topology.reach",
     "emergence": "masktools.structure.dynamics.emergence",
     "emergence_many": "masktools.structure.dynamics.groups",
     "explain": "masktools.structure.explanation",
+    "heavy_tails": "masktools.structure.wiring.heavy_tail",
     "kaplan_meier": "masktools.statistics.survival",
+    "layer_cores": "masktools.structure.wiring.cores",
+    "layer_non_backtracking": "masktools.structure.wiring.non_backtracking",
+    "layer_spectrum": "masktools.structure.wiring.spectrum",
+    "log10_paths": "masktools.topology.paths",
+    "log10_throughput": "masktools.topology.paths",
     "mean_interval": "masktools.statistics.intervals",
+    "mean_over_pairs": "masktools.statistics.pairs",
+    "network_persistence": "masktools.structure.wiring.persistence",
+    "neuron_graph": "masktools.topology.neuron_graph",
     "nnstd": "masktools.structure.alignment.nnstd",
     "open_run": "masktools.runs",
     "overlap_of": "masktools.structure.overlap",
@@ -100,15 +130,18 @@ _HOMES = {
     "run_trial": "masktools.nulls.trial",
     "sign_stability": "masktools.structure.values.signs",
     "summarize": "masktools.structure.summary",
+    "throughput": "masktools.structure.wiring.throughput",
     "verify": "masktools.verification",
 }
 
 __all__ = [
     "Alignment",
+    "Bottlenecks",
     "Chance",
     "Comparison",
     "Comparisons",
     "Connectivity",
+    "ConnectivityCurve",
     "Criteria",
     "DrawPlan",
     "Emergence",
@@ -118,6 +151,7 @@ __all__ = [
     "Interval",
     "MaskStack",
     "MasktoolsError",
+    "NeuronGraph",
     "Nnstd",
     "NullLevel",
     "Overlap",
@@ -138,18 +172,31 @@ __all__ = [
     "Verification",
     "align",
     "benjamini_hochberg",
-    "bootstrap_pairs",
+    "bottlenecks",
+    "clustering",
     "compare",
     "compare_epochs",
     "compare_many",
     "connectivity",
+    "connectivity_curve",
     "connectivity_of",
     "criteria",
+    "degree_shapes",
+    "effective_masks",
     "emergence",
     "emergence_many",
     "explain",
+    "heavy_tails",
     "kaplan_meier",
+    "layer_cores",
+    "layer_non_backtracking",
+    "layer_spectrum",
+    "log10_paths",
+    "log10_throughput",
     "mean_interval",
+    "mean_over_pairs",
+    "network_persistence",
+    "neuron_graph",
     "nnstd",
     "open_run",
     "overlap_of",
@@ -157,6 +204,7 @@ __all__ = [
     "run_trial",
     "sign_stability",
     "summarize",
+    "throughput",
     "verify",
 ]
 

@@ -170,6 +170,30 @@ def test_an_explanation_of_independent_masks_finds_nothing_on_any_rung():
     assert all(count <= 8 for count in wrong.values()), wrong
 
 
+def test_layers_that_share_nothing_still_count_in_the_correction(write_run):
+    # Layers of one weight, the first one shared: the others have p = 1 by what was drawn, not for want of a test.
+    a = {f"l{i}": np.arange(100).reshape(10, 10) == i for i in range(5)}
+    b = {f"l{i}": np.arange(100).reshape(10, 10) == (i if i == 0 else i + 20) for i in range(5)}
+    paths = write_run("a", [a]), write_run("b", [b])
+    result = compare(*paths, draws=99)
+    level = result.level("intersection", "l0")
+    assert level.p_value < 0.1
+    assert level.adjusted_p_value == 5 * level.p_value
+    assert [result.level("intersection", f"l{i}").adjusted_p_value for i in range(1, 5)] == [1.0] * 4
+    rung = explain(*paths, draws=49).ladder["l0"][1]
+    assert (rung.null, rung.adjusted_p_value) == ("layer", 5 * rung.p_value)
+
+
+def test_an_explanation_says_where_a_rung_leaves_no_freedom(write_run):
+    # Outputs 0 and 1 read the same input and the others none: no other mask has these degrees.
+    nested = {"fc": np.arange(20).reshape(4, 5) % 5 == 0}
+    nested["fc"][2:] = False
+    path = write_run("a", [nested])
+    found = explain(path, path, draws=9).total
+    assert [rung.free for rung in found] == [True, True, True, False]
+    assert not compare(path, path, null="degree", draws=9).level("kappa").free
+
+
 def test_random_masks_of_grouped_convolutions_follow_the_graph_of_the_one_drawn(write_run):
     nodes = (
         Node("input", (), (6, 4, 4)),

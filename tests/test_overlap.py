@@ -211,6 +211,20 @@ def test_configurations():
     assert [d.key for d in config_differences({"a": 1, "b": None}, {"a": True})] == ["a", "b"]
 
 
+def test_a_mapping_without_keys_is_not_absent_where_the_other_has_keys():
+    without, one = {"options": {}, "x": {"y": {}}}, {"options": {"q": 1}, "x": {"y": {"z": {}}}}
+    told = [("options.q", ABSENT, 1), ("x.y.z", ABSENT, {})]
+    assert [(d.key, d.a, d.b) for d in config_differences(without, one)] == told
+    assert [(d.key, d.b, d.a) for d in config_differences(one, without)] == told
+    assert config_differences(without, without) == ()
+    # Neither of these is a mapping on both sides.
+    assert [(d.key, d.a, d.b) for d in config_differences({"o": {}}, {})] == [("o", {}, ABSENT)]
+    assert [(d.key, d.a, d.b) for d in config_differences({"o": {}}, {"o": 3, "op": 1})] == [
+        ("o", {}, 3),
+        ("op", ABSENT, 1),
+    ]
+
+
 def test_results_are_frozen():
     overlap = overlap_of(_masks([1, 0]), _masks([1, 0]))
     with pytest.raises(dataclasses.FrozenInstanceError):

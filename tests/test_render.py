@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from masktools.render.document import Column, Document, Table
 from masktools.render.emergence import sentence
 from masktools.render.formats import FORMATS
 from masktools.render.numbers import count, printable, rate, show
+from masktools.render.run_names import short_names
 from masktools.structure.comparison import Comparison
 from masktools.structure.comparisons import Comparisons
 from masktools.structure.dynamics.emergence import emergence_of
@@ -224,6 +226,43 @@ def test_matrices_are_left_out_when_too_wide():
     assert len(document(8).tables) == 2
     assert len(document(9).tables) == 1
     assert max(map(len, as_table(document(8)).split("\n"))) <= 80
+    assert all("Mean kappa" in document(n).tables[0].reading for n in (8, 9))
+
+
+def test_paths_of_runs_are_shortened_and_not_split_within_a_word():
+    overlap = overlap_of(pack(random_masks(0)), pack(random_masks(1)))
+    runs = ("out/runs/dnw-s0", "out/runs/rigl-freeze-early-s0", "out/runs/rigl-freeze-early-s1")
+    pairs = tuple(Comparison((a, b), (0, 0), overlap, ()) for i, a in enumerate(runs) for b in runs[i + 1 :])
+    document = comparisons_document(Comparisons(runs, (0, 0, 0), pairs))
+    text = as_table(document)
+    assert "each pair of runs; all begin with out/runs/\n" in text
+    assert re.search(r"^rigl-freeze-early-s0 +rigl-freeze-early-s1 ", text, re.MULTILINE)
+    assert re.search(r"^2  rigl-freeze-early-s0 ", text, re.MULTILINE)
+    assert as_csv(document).split("\n")[1].startswith("out/runs/dnw-s0,out/runs/rigl-freeze-early-s0,")
+
+
+@pytest.mark.parametrize(
+    ("paths", "beginning", "names"),
+    [
+        (["lr-0.01", "lr-0.02"], "lr-", ("0.01", "0.02")),
+        (["a/b", "a/b-c"], "a/", ("b", "b-c")),
+        (["a/", "a/b"], "", ("a/", "a/b")),
+        (["a/b", "a/b"], "a/", ("b", "b")),
+        (["/x/s0", "y/s0"], "", ("/x/s0", "y/s0")),
+        (["runs/a"], "runs/", ("a",)),
+        ([], "", ()),
+    ],
+)
+def test_what_all_paths_begin_with_is_cut_at_a_separator(paths, beginning, names):
+    assert short_names(paths) == (beginning, names)
+
+
+def test_a_text_that_is_to_stay_whole_makes_the_table_wider():
+    for whole in (False, True):
+        columns = (Column("name", whole=whole), *(Column(f"column {i}", kind="rate") for i in range(8)))
+        table = Table("T", columns, (("rigl-freeze-early-s0", *[0.5] * 8), ("x" * 40, *[0.5] * 8)), "r")
+        assert ("rigl-freeze-early-s0" in as_table(Document("x", {}, (table,)))) == whole
+        assert "x" * 33 not in as_table(Document("x", {}, (table,)))
 
 
 def test_emergence_sentences():

@@ -89,6 +89,31 @@ def test_every_mask_that_a_rung_allows_is_equally_likely(rung, mask):
         assert abs(chi_square(counts, states)) < 4
 
 
+@pytest.mark.parametrize("rung", ["layer", "neuron", "degree", "tap"])
+@given(
+    shape=st.sampled_from([(3, 3), (2, 4), (1, 5), (4, 1), (2, 2, 2), (1, 2, 3), (2, 3, 2)]), bits=st.integers(0, 4095)
+)
+def test_a_rung_can_change_a_mask_exactly_if_it_allows_another_one(rung, shape, bits):
+    size = math.prod(shape)
+    mask = np.array([bits >> place & 1 for place in range(size)], dtype=bool).reshape(shape)
+    # All kernels empty or full, too: what is left then are the channels.
+    for each in (mask, np.repeat(mask[:, :, None], 2, axis=2)) if len(shape) == 2 and size < 9 else (mask,):
+        assert (LADDER[rung].moves({"a": each}, {}) == {"a"}) == (len(alike(each, rung)) > 1)
+
+
+def test_what_can_be_changed_across_layers_and_within_groups():
+    none, all_ = np.zeros((2, 3), dtype=bool), np.ones((2, 2), dtype=bool)
+    assert LADDER["global"].moves({"a": none, "b": all_}, {}) == {"a", "b"}
+    assert LADDER["global"].moves({"a": none}, {}) == LADDER["global"].moves({"b": all_}, {}) == frozenset()
+    assert LADDER["global"].moves({}, {}) == frozenset()
+    # As one layer the two outputs could exchange their inputs; as two groups they have nothing to do with each other.
+    mask = np.eye(2, dtype=bool)
+    assert LADDER["degree"].moves({"a": mask}, {}) == {"a"}
+    assert LADDER["degree"].moves({"a": mask}, {"a": 2}) == frozenset()
+    assert LADDER["degree"].moves({"a": np.zeros((0, 3), dtype=bool), "b": np.ones(4, dtype=bool)}, {}) == frozenset()
+    assert LADDER["neuron"].moves({"b": np.arange(4) < 2}, {}) == frozenset()
+
+
 def test_a_global_shuffle_moves_weights_between_layers():
     masks = {"a": np.ones((2, 2), dtype=bool), "b": np.zeros((2, 3), dtype=bool)}
     rng = np.random.default_rng(0)

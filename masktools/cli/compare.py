@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypedDict
 import typer
 
 from masktools.cli.command import Command
-from masktools.cli.options import JobsOption, NullSeedOption, OptionalNullOption
+from masktools.cli.options import JobsOption, OptionalNullOption, OptionalNullSeedOption
 from masktools.cli.output import FormatOption, OutputOption, emit
 from masktools.errors import MasktoolsError, StructureError
 
@@ -74,7 +74,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    seed: NullSeedOption = 0,
+    seed: OptionalNullSeedOption = None,
     jobs: JobsOption = 1,
     fail_below: Annotated[
         float | None,
@@ -95,7 +95,8 @@ def compare(
     typer.Exit
         With status 1 if a pair misses the gate.
     MasktoolsError
-        If a run cannot be read, layers differ, or the gate is no kappa or cannot be decided.
+        If a run cannot be read, layers differ, the gate is no kappa or cannot be decided, or options contradict each
+        other.
     """
     if fail_below is not None and not -1 <= fail_below <= 1:
         raise MasktoolsError(f"--fail-below: a kappa lies between -1 and 1, got {fail_below}")
@@ -104,6 +105,7 @@ def compare(
         "--nnstd": nnstd,
         "--null": null,
         "--draws": draws,
+        "--seed": seed,
         "--fail-below": fail_below,
         "a third run": more,
     }
@@ -124,7 +126,11 @@ def compare(
     on = align_by or ("masks" if align else None)
     if draws is None:
         draws = 199 if null or on else 0 if more else 5
-    options: Options = {"null": null or "layer", "draws": draws, "seed": seed, "jobs": jobs, "align": on}
+    if not draws and null:
+        raise MasktoolsError(f"--null {null} asks for random masks, and --draws 0 for none: leave one of them out")
+    if not draws and seed is not None:
+        raise MasktoolsError("--seed is that of random masks, and none are drawn: ask for some with --null or --draws")
+    options: Options = {"null": null or "layer", "draws": draws, "seed": seed or 0, "jobs": jobs, "align": on}
     pairs: tuple[Comparison, ...]
     if more:
         several = compare_many([run_a, run_b, *more], _number(epoch), nnstd=bool(nnstd), **options)

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from masktools.cli.command import Command
-from masktools.cli.options import DrawsOption, JobsOption, NullSeedOption, OptionalNullOption
+from masktools.cli.options import JobsOption, OptionalDrawsOption, OptionalNullOption, OptionalNullSeedOption
 from masktools.cli.output import FormatOption, OutputOption, emit
+from masktools.errors import MasktoolsError
 
 __all__ = ["COMMAND", "emergence"]
 
@@ -21,17 +22,27 @@ def emergence(
         int, typer.Option("--window", metavar="N", min=2, help="Masks that have to agree for an early bird.")
     ] = 5,
     null: OptionalNullOption = None,
-    draws: DrawsOption = 199,
-    seed: NullSeedOption = 0,
+    draws: OptionalDrawsOption = None,
+    seed: OptionalNullSeedOption = None,
     jobs: JobsOption = 1,
     format: FormatOption = None,  # noqa: A002
     output: OutputOption = None,
 ) -> None:
-    """Show when runs find their final masks; parameters as on the command line."""
+    """Show when runs find their final masks; parameters as on the command line.
+
+    Raises
+    ------
+    MasktoolsError
+        If a run cannot be read, or options of random masks are given where none are drawn.
+    """
+    if null is None:
+        for name, value in (("--draws", draws), ("--seed", seed)):
+            if value is not None:
+                raise MasktoolsError(f"{name} is about random masks, and none are drawn without --null")
     from masktools.render.emergence import emergence_document
     from masktools.structure.dynamics.groups import emergence_many
 
-    found = emergence_many(runs, threshold, window, null=null, draws=draws, seed=seed, jobs=jobs)
+    found = emergence_many(runs, threshold, window, null=null, draws=draws or 199, seed=seed or 0, jobs=jobs)
     emit(emergence_document(found.runs, found.groups), format, output)
 
 

@@ -13,7 +13,9 @@ __all__ = [
     "NullName",
     "NullOption",
     "NullSeedOption",
+    "OptionalDrawsOption",
     "OptionalNullOption",
+    "OptionalNullSeedOption",
     "QuietOption",
     "RunArgument",
 ]
@@ -76,3 +78,36 @@ NullSeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, help=
 
 JobsOption = Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Number of processes.")]
 """Annotation of a parameter ``jobs: JobsOption = 1``."""
+
+
+def epoch_number(epoch: str | None) -> int | None:
+    """Return the epoch that an option names that may also be ``all``.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is neither.
+    """
+    try:
+        return None if epoch is None else int(epoch)
+    except ValueError:
+        raise typer.BadParameter(f"{epoch!r} is neither a number nor 'all'", param_hint="'--epoch'") from None
+
+
+OptionalDrawsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--draws",
+        metavar="N",
+        min=1,
+        help="Random masks of each snapshot, with --null; 199 or more for a p-value. Default: 199.",
+        show_default=False,
+    ),
+]
+"""Annotation of a parameter ``draws: OptionalDrawsOption = None``, where there may be nothing to draw."""
+
+OptionalNullSeedOption = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", min=0, help="Seed of the random masks. Default: 0.", show_default=False),
+]
+"""Annotation of a parameter ``seed: OptionalNullSeedOption = None``, where there may be nothing to draw."""

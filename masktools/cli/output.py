@@ -14,7 +14,7 @@ from masktools.errors import MasktoolsError
 if TYPE_CHECKING:
     from masktools.render.document import Document
 
-__all__ = ["FormatName", "FormatOption", "OutputOption", "emit"]
+__all__ = ["FormatName", "FormatOption", "LongOutputOption", "OutputOption", "emit"]
 
 FormatName: TypeAlias = Literal["table", "json", "csv"]
 """Names of the output formats; a test holds them equal to the registry `masktools.render.formats.FORMATS`."""
@@ -55,6 +55,18 @@ OutputOption = Annotated[
     ),
 ]
 """Annotation of a parameter ``output: OutputOption = None``."""
+
+LongOutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        metavar="FILE",
+        help="Write the result to this file instead of the standard output.",
+        callback=_existing_folder,
+        show_default=False,
+    ),
+]
+"""The same for commands that make something else, which ``-o`` names."""
 
 
 def emit(document: "Document", format: FormatName | None = None, output: Path | None = None) -> None:  # noqa: A002

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from masktools.errors import StructureError
 from masktools.nulls.curveball import degree_shuffle
+from masktools.nulls.freedom import Moves, across, degree_moves, each, layer_moves, neuron_moves, tap_moves
 from masktools.nulls.shuffles import Masks, global_shuffle, layer_shuffle, neuron_shuffle, tap_shuffle
 
 __all__ = ["LADDER", "Drawn", "Null", "find_null"]
@@ -31,6 +32,8 @@ class Null:
         Within what the values of weights move when masks with values are drawn.
     draw
         Draws masks: from masks, a source of randomness, and the number of groups of grouped convolutions by layer.
+    moves
+        Which layers a draw can change at all: from masks and the number of groups by layer. The others are no test.
     walk
         Whether a draw is a walk that starts from the masks it is given. All draws of a test then start from a
         common point that is itself a walk away from the observed masks.
@@ -40,6 +43,7 @@ class Null:
     keeps: str
     within: Literal["network", "layer", "unit", "kernel"]
     draw: Draw
+    moves: Moves
     walk: bool = False
 
 
@@ -51,16 +55,30 @@ LADDER: Mapping[str, Null] = {
             "number of active weights of the network",
             "network",
             lambda masks, rng, _: global_shuffle(masks, rng),
+            across,
         ),
-        Null("layer", "and of every layer", "layer", lambda masks, rng, _: layer_shuffle(masks, rng)),
+        Null(
+            "layer",
+            "and of every layer",
+            "layer",
+            lambda masks, rng, _: layer_shuffle(masks, rng),
+            each(layer_moves),
+        ),
         Null(
             "neuron",
             "and of every output unit (fan-in)",
             "unit",
             lambda masks, rng, _: neuron_shuffle(masks, rng),
+            each(neuron_moves),
         ),
-        Null("degree", "and of every input unit (fan-out)", "unit", degree_shuffle, walk=True),
-        Null("tap", "and of every kernel (channel graph)", "kernel", lambda masks, rng, _: tap_shuffle(masks, rng)),
+        Null("degree", "and of every input unit (fan-out)", "unit", degree_shuffle, each(degree_moves), walk=True),
+        Null(
+            "tap",
+            "and of every kernel (channel graph)",
+            "kernel",
+            lambda masks, rng, _: tap_shuffle(masks, rng),
+            each(tap_moves),
+        ),
     )
 }
 """Every rung, from the one that keeps least to the one that keeps most."""

@@ -2,15 +2,15 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 from masktools.errors import StructureError
 from masktools.nulls.carry import carried
 from masktools.nulls.ladder import Drawn, find_null
+from masktools.nulls.plan import DrawPlan
 from masktools.nulls.shuffles import Masks
 from masktools.statistics.corrections import benjamini_hochberg
 from masktools.statistics.monte_carlo import NullLevel, Tail, null_level
@@ -27,47 +27,6 @@ Measure: TypeAlias = Callable[[Masks, Weights | None], Numbers]
 """What is measured on masks and, where they have any, on their weights."""
 
 TOTAL = "total"
-
-
-@dataclasses.dataclass(frozen=True)
-class DrawPlan:
-    """Which random masks to draw.
-
-    Parameters
-    ----------
-    null
-        Name of a rung of the ladder (`masktools.nulls.ladder.LADDER`).
-    draws
-        How many, at least 1; 199 for a p-value.
-    seed
-        What all randomness follows from. Draw i is the same however many there are, and in however many processes.
-    jobs
-        Number of processes.
-
-    Raises
-    ------
-    StructureError
-        If the null is unknown or a number is too small.
-    """
-
-    null: str = "layer"
-    draws: int = 199
-    seed: int = 0
-    jobs: int = 1
-
-    def __post_init__(self) -> None:
-        find_null(self.null)
-        for name, least in (("draws", 1), ("seed", 0), ("jobs", 1)):
-            if getattr(self, name) < least:
-                raise StructureError(f"{name} of a null must be at least {least}, not {getattr(self, name)}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what the random masks follow from; in how many processes they were drawn makes no difference."""
-        return {"name": self.null, "draws": self.draws, "seed": self.seed}
-
-    def rng(self, place: int) -> np.random.Generator:
-        """Return the source of randomness of a draw; place -1 belongs to what all draws share."""
-        return np.random.default_rng([self.seed, place + 1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +62,7 @@ def run_trial(
     groups: Mapping[str, int] | None = None,
     fixed: Iterable[str] = (),
     tails: Mapping[str, Tail] | None = None,
+    wide: Collection[str] = (),
 ) -> Trial:
     """Measure masks, and random masks like them.
 
@@ -122,19 +82,24 @@ def run_trial(
         Layers that were kept dense by choice: they stay as they are.
     tails
         What counts as extreme, by metric; ``greater`` where nothing is said.
+    wide
+        Metrics whose number for a layer depends on the masks of other layers too.
 
     Returns
     -------
     Trial
         P-values of a metric are corrected over its layers (Benjamini-Hochberg); that of the total stands by itself.
+        A layer that the null cannot change is no test and does not count.
 
     Raises
     ------
     StructureError
         If a layer is called `TOTAL`.
     """
+    fixed = frozenset(fixed)
     drawn = drawn_numbers(measure, masks, plan, weights=weights, groups=groups, fixed=fixed)
-    return trial_of(measure(masks, weights), drawn, plan, tails)
+    free = plan.free(masks, groups, fixed)
+    return trial_of(measure(masks, weights), drawn, plan, tails, free=free, wide=wide)
 
 
 def drawn_numbers(
@@ -164,7 +129,13 @@ def drawn_numbers(
 
 
 def trial_of(
-    observed: Numbers, drawn: Sequence[Numbers], plan: DrawPlan, tails: Mapping[str, Tail] | None = None
+    observed: Numbers,
+    drawn: Sequence[Numbers],
+    plan: DrawPlan,
+    tails: Mapping[str, Tail] | None = None,
+    *,
+    free: Collection[str] | None = None,
+    wide: Collection[str] = (),
 ) -> Trial:
     """Place observed numbers among drawn ones.
 
@@ -176,16 +147,24 @@ def trial_of(
         The same of each random mask.
     plan, tails
         As for `run_trial`.
+    free
+        Names of the layers that the null can change, as `DrawPlan.free` gives them; the total is free if any is. None
+        takes every layer for one that it can change.
+    wide
+        Metrics whose number for a layer depends on other layers too: it is free if any layer is.
     """
     tails = tails or {}
     levels = {}
     for key, value in observed.items():
-        level = null_level(value, [numbers.get(key) for numbers in drawn], tails.get(key[0], "greater"))
+        metric, layer = key
+        moves = free is None or layer in free or (bool(free) and (layer == TOTAL or metric in wide))
+        level = null_level(value, [numbers.get(key) for numbers in drawn], tails.get(metric, "greater"), free=moves)
         if level is not None:
             levels[key] = level
     for metric in dict.fromkeys(metric for metric, _ in levels):
         keys = [key for key in levels if key[0] == metric and key[1] != TOTAL]
-        # Where nothing could have been drawn but what was observed there was no test.
+        # Which layers count is settled before anything is drawn: leaving out those whose draws all fell on the
+        # observed number would leave out p-values of 1, and make the others too small.
         adjusted = benjamini_hochberg([levels[key].p_value if levels[key].free else None for key in keys])
         for key, p_value in zip(keys, adjusted, strict=True):
             levels[key] = dataclasses.replace(levels[key], adjusted_p_value=p_value)

@@ -18,6 +18,9 @@ _RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 _NARROWEST = 8
 """Columns that a text keeps when a table is too wide; the rest is folded below."""
 
+_WIDEST = 32
+"""Columns that a text may take that is to stay whole; longer ones are folded all the same."""
+
 _GAP = 2
 """Blanks between columns."""
 
@@ -63,7 +66,7 @@ def _print_table(console: Console, table: Table, width: int) -> None:
     for index, (_, column) in enumerate(shown):
         text = column.align == "left"
         longest = max(len(column.header), *(len(row[index]) for row in cells), 0)
-        least.append(min(longest, _NARROWEST) if text else longest)
+        least.append(min(longest, _WIDEST if column.whole else _NARROWEST) if text else longest)
         grid.add_column(
             Text(column.header), justify=column.align, no_wrap=not text, overflow="fold", min_width=least[-1]
         )

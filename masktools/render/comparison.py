@@ -1,5 +1,6 @@
 """Comparisons as documents."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from masktools.render.comparison_nulls import (
@@ -12,7 +13,9 @@ from masktools.render.comparison_nulls import (
     units_table,
 )
 from masktools.render.document import Column, Document, Table
-from masktools.render.numbers import rate, show
+from masktools.render.null_words import ENOUGH_DRAWS
+from masktools.render.numbers import count, rate, show
+from masktools.render.run_names import beginning_of, named, short_names
 from masktools.structure.comparison import Comparison
 from masktools.structure.comparisons import Comparisons
 from masktools.structure.configuration import ABSENT
@@ -24,7 +27,7 @@ _MATRIX_LIMIT = 8
 """Runs up to which the matrix fits 80 columns."""
 
 _FEW_RUNS = 10
-"""Runs below which it is said that a bootstrap interval is rough."""
+"""Runs below which an interval is not called one of 95 %: a rare kind of run is likely not among them."""
 
 _ALPHA, _SURE = 0.05, 1e-6
 """P-values up to which an overlap is called above chance, and far above."""
@@ -36,7 +39,10 @@ _CHANCE = (
     "chance = Jaccard index of independent uniform masks with the same number of active weights in every layer; "
     "kappa is 0 for those, and z counts standard deviations from them."
 )
-_PAIRS = "pairs share runs, so they are not independent: the interval resamples runs, not pairs."
+_PAIRS = (
+    "pairs share runs, so they are not independent: the interval is one over runs (jackknife and Student t), not over "
+    "pairs."
+)
 
 _COLUMNS = (
     Column("name", "layer"),
@@ -103,8 +109,16 @@ def comparison_document(result: Comparison) -> Document:
     notes = [_CHANCE]
     if result.degrees:
         notes.append(UNITS_NOTE)
+    if result.degrees_missing:
+        notes.append(f"degrees were not compared: {result.degrees_missing}.")
     if result.nnstd_missing:
         notes.append(f"NNSTD was not measured: {result.nnstd_missing}.")
+    if result.configuration_missing:
+        notes.append(f"configurations were not compared: {result.configuration_missing}.")
+    elif not result.configuration:
+        notes.append("the configurations do not differ.")
+    if result.same_snapshot:
+        notes.append("A and B are the same snapshot, which agrees with itself.")
     return Document("compare", result.to_dict(), tuple(tables), tuple(notes), _records(title, result, rows))
 
 
@@ -112,7 +126,7 @@ def _records(title: str, result: Comparison, rows: list[dict[str, Any]]) -> Tabl
     """Return everything that there is of each layer in one row."""
     units = {row["name"]: row for row in unit_rows(result)}
     names = list(dict.fromkeys(key for row in units.values() for key in row if key != "name"))
-    levels = ("mean", "low", "high", "p_value", "adjusted_p_value")
+    levels = ["mean", "low", "high", *(["p_value", "adjusted_p_value"] if _enough(result) else [])]
     metrics = dict.fromkeys(metric for metric, _ in result.trial.levels) if result.trial else {}
     drawn = [f"{metric}_null_{key}" for metric in metrics for key in levels]
     columns = (*_COLUMNS, *(Column(name, kind="rate") for name in (*names, *drawn)))
@@ -131,16 +145,32 @@ def comparisons_document(result: Comparisons) -> Document:
     """Return the comparison of several runs: a row a pair, then kappa as a matrix where that fits."""
     columns = (Column("run_a", "run A"), Column("run_b", "run B"), *_COLUMNS[2:])
     records = [{"run_a": p.runs[0], "run_b": p.runs[1], **p.total.to_dict()} for p in result.pairs]
-    tables = [Table.of_records("All layers together, each pair of runs", columns, records, _range(result))]
+    beginning, names = short_names(result.runs)
+    short = dict(zip(result.runs, names, strict=True))
+    title = f"All layers together, each pair of runs{beginning_of(beginning)}"
+    reading = f"{_range(result)} {mean_sentence(result)}"
+    everything = Table.of_records(title, columns, records, reading)
+    tables = [named(table, short, ("run_a", "run_b")) for table in (everything, pairs_table(result)) if table]
     if len(result.runs) <= _MATRIX_LIMIT:
-        numbers = tuple(Column(str(i + 1), kind="rate") for i in range(len(result.runs)))
-        rows = tuple(
-            (f"{i + 1}  {run} (epoch {epoch})", *row)
-            for i, (run, epoch, row) in enumerate(zip(result.runs, result.epochs, result.matrix(), strict=True))
-        )
-        tables.append(Table("kappa", (Column("run"), *numbers), rows, mean_sentence(result)))
-    drawn = pairs_table(result)
-    return Document("compare", result.to_dict(), (*tables, *([drawn] if drawn else [])), (_CHANCE, _PAIRS))
+        tables.insert(1, _matrix(result, names))
+    notes = [_CHANCE, _PAIRS]
+    if result.repeated:
+        notes.append(f"given more than once, and counted once: {', '.join(result.repeated)}.")
+    missing = {pair.degrees_missing for pair in result.pairs if pair.degrees_missing}
+    notes += [f"degrees were not compared: {reason}." for reason in sorted(missing)]
+    return Document("compare", result.to_dict(), tuple(tables), tuple(notes), records=everything)
+
+
+def _matrix(result: Comparisons, names: Sequence[str]) -> Table:
+    """Return kappa of every pair as a matrix, runs as rows and, by their numbers, as columns."""
+    alike = len(set(result.epochs)) == 1
+    title = f"kappa at epoch {result.epochs[0]}" if alike else "kappa"
+    columns = (Column("run", whole=True), *(Column(str(i + 1), kind="rate") for i in range(len(names))))
+    rows = tuple(
+        (f"{i + 1}  {name}" + ("" if alike else f" (epoch {epoch})"), *row)
+        for i, (name, epoch, row) in enumerate(zip(names, result.epochs, result.matrix(), strict=True))
+    )
+    return Table(title, columns, rows, "Columns are the runs by their numbers; 0 is chance, 1 the same masks.")
 
 
 def mean_sentence(result: Comparisons) -> str:
@@ -150,11 +180,13 @@ def mean_sentence(result: Comparisons) -> str:
         return "kappa is undefined for every pair."
     if mean.low is None:
         return f"Mean kappa {rate(mean.mean)} (chance 0); an interval over runs needs at least three runs."
-    few = ", so few that it is rough" if mean.runs < _FEW_RUNS else ""
-    return (
-        f"Mean kappa {rate(mean.mean)}, 95 % interval {rate(mean.low)} to {rate(mean.high)} by resampling "
-        f"{mean.runs} runs{few} (chance 0)."
-    )
+    ends = f"{rate(mean.low)} to {rate(mean.high)} over {count(mean.runs)} runs"
+    if mean.runs < _FEW_RUNS:
+        return (
+            f"Mean kappa {rate(mean.mean)} (chance 0), interval {ends}, 95 % in name: so few runs may hold none of a "
+            "rare kind."
+        )
+    return f"Mean kappa {rate(mean.mean)} (chance 0), 95 % interval {ends}."
 
 
 def _range(result: Comparisons) -> str:
@@ -169,6 +201,10 @@ def _range(result: Comparisons) -> str:
         f"kappa = {rate(min(kappas))} to {rate(max(kappas))} (chance 0) over {len(kappas)} pairs; "
         f"{within} of {len(ps)} are not told apart from chance (p > {_ALPHA}, not corrected for their number){rest}."
     )
+
+
+def _enough(result: Comparison) -> bool:
+    return result.trial is not None and result.trial.plan.draws >= ENOUGH_DRAWS
 
 
 def _value(value: object) -> str:

@@ -27,12 +27,15 @@ class Column:
         Format of the values.
     shown
         Whether people see the column. What is hidden is still in CSV, which has no width to mind.
+    whole
+        Whether a text keeps to one line, so that a name is not split within a word; the table is wider instead.
     """
 
     name: str
     title: str = ""
     kind: Kind = "text"
     shown: bool = True
+    whole: bool = False
 
     @property
     def header(self) -> str:

@@ -1,5 +1,6 @@
 """Emergence results as documents."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from masktools.render.emergence_words import (
     survival_sentence,
     turnover_sentence,
 )
+from masktools.render.run_names import beginning_of, named, short_names
 from masktools.structure.dynamics.emergence_result import Emergence, LayerEmergence
 from masktools.structure.dynamics.groups import SeedGroup
 from masktools.structure.dynamics.hubs import SIDES
@@ -44,8 +46,12 @@ def emergence_document(results: Sequence[Emergence], groups: Sequence[SeedGroup]
         The runs that differ only in the seed, together.
     """
     data = {"runs": [result.to_dict() for result in results], "groups": [group.to_dict() for group in groups]}
+    beginning, names = short_names([result.run for result in results])
+    short = dict(zip((result.run for result in results), names, strict=True))
+    curve = _curve_table(results, data["runs"])
+    shown = curve if len(results) == 1 else dataclasses.replace(curve, title=f"{curve.title}{beginning_of(beginning)}")
     tables = [
-        _curve_table(results, data["runs"]),
+        shown,
         *([Table("Beside random masks", (), (), _each(null_sentence, results))] if results[0].trials else []),
         Table("Births", (), (), _each(turnover_sentence, results)),
         _layer_table(results),
@@ -54,7 +60,7 @@ def emergence_document(results: Sequence[Emergence], groups: Sequence[SeedGroup]
         Table("Early bird: settled, told without the final mask", (), (), _each(early_bird_sentence, results)),
         *(table for group in groups for table in group_tables(group)),
     ]
-    return Document("emergence", data, tuple(tables), _NOTES)
+    return Document("emergence", data, tuple(named(table, short) for table in tables), _NOTES, records=curve)
 
 
 def _each(words: Callable[[Emergence, bool], str], results: Sequence[Emergence]) -> str:
@@ -75,7 +81,7 @@ def _curve_table(results: Sequence[Emergence], told: Sequence[dict[str, Any]]) -
     columns = (
         Column("run", shown=several),
         Column("epoch", kind="count"),
-        Column("lr", kind="rate", shown=not several and any(record["lr"] is not None for record in records)),
+        Column("lr", kind="rate", shown=any(record["lr"] is not None for record in records)),
         Column("kappa", kind="rate"),
         *null_columns(drawn),
         Column("kappa_beyond_initial", "beyond", "rate"),

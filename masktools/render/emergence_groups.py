@@ -23,7 +23,11 @@ def group_tables(group: SeedGroup) -> tuple[Table, ...]:
     measures = tuple(
         (title, *_cells(group.measures[key]), _have(group.measures[key])) for key, title in _TITLES.items()
     )
-    curve = tuple((point.epoch, *_cells(point.kappa), *_cells(point.kappa_beyond_initial)) for point in group.curve)
+    rates, columns = _rates(group)
+    curve = tuple(
+        (point.epoch, *rates_here, *_cells(point.kappa), *_cells(point.kappa_beyond_initial))
+        for point, rates_here in zip(group.curve, rates, strict=True)
+    )
     seeds = ", ".join(str(seed) for seed in group.seeds)
     return (
         Table(
@@ -33,18 +37,31 @@ def group_tables(group: SeedGroup) -> tuple[Table, ...]:
             _reading(group),
         ),
         Table(
-            "Their kappa with the final mask, and beyond what the first mask explains",
+            "Their kappa with the final mask, and beyond what the first mask explains;\nlow to high = 95 % interval",
             (
                 Column("epoch", kind="count"),
-                *ends,
+                *columns,
+                Column("mean", kind="rate"),
+                Column("low", kind="rate"),
+                Column("high", kind="rate"),
                 Column("beyond", kind="rate"),
-                Column("beyond_low", "low (95 %)", "rate"),
-                Column("beyond_high", "high (95 %)", "rate"),
+                Column("beyond_low", "low", "rate"),
+                Column("beyond_high", "high", "rate"),
             ),
             curve,
             f"{len(curve)} epochs are common to all runs; chance is 0 for every one of them.",
         ),
     )
+
+
+def _rates(group: SeedGroup) -> tuple[list[tuple[Cell, ...]], tuple[Column, ...]]:
+    """Return the learning rates by epoch and their columns: one if the runs share them, else their range."""
+    if all(point.lr_low is None for point in group.curve):
+        return [()] * len(group.curve), ()
+    if all(point.lr_low == point.lr_high for point in group.curve):
+        return [(point.lr,) for point in group.curve], (Column("lr", kind="rate"),)
+    ends = (Column("lr_low", "lr from", "rate"), Column("lr_high", "to", "rate"))
+    return [(point.lr_low, point.lr_high) for point in group.curve], ends
 
 
 def _cells(mean: GroupMean) -> tuple[Cell, Cell, Cell]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from masktools.render.document import Cell, Column
-from masktools.render.null_words import span, verdict_of
+from masktools.render.null_words import ENOUGH_DRAWS, span, verdict_of
 from masktools.render.numbers import rate
 from masktools.structure.dynamics.emergence_result import Emergence
 
@@ -26,9 +26,13 @@ def null_columns(drawn: bool) -> list[Column]:
 
 
 def null_cells(levels: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Cell]:
-    """Return the values of those columns at one snapshot; empty where nothing was drawn."""
-    found = levels or {}
-    return {f"{metric}_null_{key}": found.get(metric, {}).get(key) for metric in _METRICS for key in _LEVELS}
+    """Return the values of those columns at one snapshot; empty where nothing was drawn, or too few for p-values."""
+    cells: dict[str, Cell] = {}
+    for metric in _METRICS:
+        level = (levels or {}).get(metric, {})
+        shown = level if level.get("draws", 0) >= ENOUGH_DRAWS else {**level, "p_value": None}
+        cells |= {f"{metric}_null_{key}": shown.get(key) for key in _LEVELS}
+    return cells
 
 
 def null_sentence(result: Emergence, named: bool = False) -> str:

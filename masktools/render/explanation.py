@@ -23,6 +23,8 @@ _COLUMNS = (
     Column("adjusted_p_value", kind="rate", shown=False),
 )
 
+_P_VALUES = ("p_value", "p_two_sided", "adjusted_p_value")
+
 _NULLS = (
     "each null keeps of B what is listed up to its line and is random otherwise; shared = mean number of weights that "
     "such masks share with A, low to high = 95 % of them; kappa left = agreement of A and B above that null."
@@ -37,7 +39,7 @@ def explanation_document(result: Explanation) -> Document:
     data = result.to_dict()
     enough = result.draws >= ENOUGH_DRAWS
     rungs = [
-        {"layer": row["name"], **rung, "p_value": rung["p_value"] if enough else None}
+        {"layer": row["name"], **rung, **({} if enough else dict.fromkeys(_P_VALUES))}
         for row in (data["total"], *data["layers"])
         for rung in row["ladder"]
     ]
@@ -92,7 +94,7 @@ def sentence(result: Explanation) -> str:
 
 def _verdict(result: Explanation) -> str:
     last, observed = result.total[-1], result.overlap.total.intersection
-    if last.low == last.high == observed:
+    if not last.free:
         return "that null leaves no freedom"
     if result.draws < ENOUGH_DRAWS:
         return f"no verdict with fewer than {ENOUGH_DRAWS} draws"

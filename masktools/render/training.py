@@ -26,13 +26,16 @@ def training_document(results: Sequence[Mapping[str, Any]]) -> Document:
         Column("epochs", "epochs", "count"),
         Column("steps", kind="count", shown=False),
         Column("dense_gradient_steps", "dense steps", "count"),
+        Column("frozen_epoch", kind="count", shown=False),
         Column("seconds", "seconds", "rate"),
     )
     last = results[-1]
+    frozen = last.get("frozen_epoch")
     reading = (
         f"Test accuracy {rate(last['test_accuracy'])} with {count(last['active'])} active weights "
         f"({rate(100 * last['density'])} %); {count(last['dense_gradient_steps'])} of {count(last['steps'])} steps "
-        f"used the gradient of inactive weights. Look closer with: masktools info {last['run']}"
+        f"used the gradient of inactive weights. {'' if frozen is None else f'The mask is that of epoch {frozen}. '}"
+        f"Look closer with: masktools info {last['run']}"
     )
     return Document("train", {"runs": list(results)}, (Table.of_records("Trained", columns, results, reading),))
 

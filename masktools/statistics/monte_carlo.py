@@ -35,6 +35,9 @@ class NullLevel:
     adjusted_p_value
         The p-value corrected for the number of layers (Benjamini-Hochberg); None for a total, and for a layer in which
         the null leaves no freedom.
+    free
+        Whether the null could have given another number. That is so by what the null may change, whatever was drawn:
+        a p-value of 1 counts among the tests if it is one.
     """
 
     observed: float
@@ -47,6 +50,7 @@ class NullLevel:
     p_less: float
     tail: Tail
     adjusted_p_value: float | None = None
+    free: bool = True
 
     @property
     def p_value(self) -> float:
@@ -59,11 +63,6 @@ class NullLevel:
         return min(1.0, 2 * min(self.p_greater, self.p_less))
 
     @property
-    def free(self) -> bool:
-        """Whether the draws differ from each other or from the number: where the null leaves no freedom they do not."""
-        return not self.low == self.high == self.observed
-
-    @property
     def z(self) -> float | None:
         """Distance from the mean in standard deviations; None where all draws are equal."""
         return (self.observed - self.mean) / self.sd if self.sd and self.mean is not None else None
@@ -73,7 +72,9 @@ class NullLevel:
         return {**dataclasses.asdict(self), "p_value": self.p_value, "p_two_sided": self.p_two_sided, "z": self.z}
 
 
-def null_level(observed: float | None, draws: Sequence[float | None], tail: Tail = "greater") -> NullLevel | None:
+def null_level(
+    observed: float | None, draws: Sequence[float | None], tail: Tail = "greater", *, free: bool = True
+) -> NullLevel | None:
     """Return what a number is under a null.
 
     Parameters
@@ -84,6 +85,8 @@ def null_level(observed: float | None, draws: Sequence[float | None], tail: Tail
         The same number of masks drawn from the null, None where it is not defined.
     tail
         Which draws count as extreme.
+    free
+        Whether the null could have given another number.
 
     Returns
     -------
@@ -110,6 +113,7 @@ def null_level(observed: float | None, draws: Sequence[float | None], tail: Tail
         p_greater=monte_carlo_p(observed, values, "greater"),
         p_less=monte_carlo_p(observed, values, "less"),
         tail=tail,
+        free=free,
     )
 
 

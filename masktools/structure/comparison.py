@@ -11,7 +11,7 @@ from masktools.structure.alignment.nnstd import Nnstd
 from masktools.structure.configuration import ConfigDifference, config_differences
 from masktools.structure.degrees import DegreeDifference
 from masktools.structure.overlap import LayerOverlap, Overlap, overlap_of
-from masktools.structure.pair_measure import TAILS, PairMeasure
+from masktools.structure.pair_measure import TAILS, WIDE, PairMeasure
 from masktools.structure.source import Recorded, Source, recorded
 
 __all__ = ["Comparison", "compare", "compare_moments"]
@@ -34,8 +34,14 @@ class Comparison:
         What their masks have in common.
     configuration
         Configuration keys on which they differ.
+    configuration_missing
+        Why configurations were not compared: which of the two has none. None where both have one.
+    same_snapshot
+        Whether both are the same file.
     degrees
         Differences of degrees by layer, for layers that have inputs and outputs; empty if they were not measured.
+    degrees_missing
+        Why degrees were not compared; None where they were.
     nnstd
         Distance after matching units greedily, or None.
     nnstd_missing
@@ -50,7 +56,10 @@ class Comparison:
     epochs: tuple[int, int]
     overlap: Overlap
     configuration: tuple[ConfigDifference, ...]
+    configuration_missing: str | None = None
+    same_snapshot: bool = False
     degrees: tuple[DegreeDifference, ...] = ()
+    degrees_missing: str | None = None
     nnstd: Nnstd | None = None
     nnstd_missing: str | None = None
     aligned: AlignedOverlap | None = None
@@ -78,11 +87,14 @@ class Comparison:
             "layers": [self._row(layer) for layer in self.layers],
             "total": self._row(self.total),
             "null": None if self.trial is None else self.trial.plan.to_dict(),
+            "same_snapshot": self.same_snapshot,
             "degrees": [difference.to_dict() for difference in self.degrees],
+            "degrees_missing": self.degrees_missing,
             "nnstd": None if self.nnstd is None else self.nnstd.to_dict(),
             "nnstd_missing": self.nnstd_missing,
             "aligned": None if self.aligned is None else self.aligned.to_dict(),
             "config_differences": [difference.to_dict() for difference in self.configuration],
+            "config_missing": self.configuration_missing,
         }
 
     def _row(self, row: LayerOverlap) -> dict[str, Any]:
@@ -141,7 +153,7 @@ def compare_moments(
     *,
     align: AlignOn | None = None,
     nnstd: bool | None = None,
-    degrees: bool = True,
+    no_degrees: str | None = None,
 ) -> Comparison:
     """Do as `compare`, with what was read of two runs.
 
@@ -153,17 +165,26 @@ def compare_moments(
         Which random masks to draw; None for none.
     align, nnstd
         As for `compare`.
-    degrees
-        Whether to compare degrees.
+    no_degrees
+        Why not to compare degrees; None to do so.
     """
     overlap = overlap_of(a.packed, b.packed, (a.label, b.label))
-    result = Comparison((str(a.path), str(b.path)), (a.epoch, b.epoch), overlap, config_differences(a.config, b.config))
+    without = _without_configuration(a, b)
+    result = Comparison(
+        (str(a.path), str(b.path)),
+        (a.epoch, b.epoch),
+        overlap,
+        () if without else config_differences(a.config, b.config),
+        configuration_missing=without,
+        same_snapshot=a.file == b.file,
+        degrees_missing=no_degrees,
+    )
     if align is not None and plan is None:
         raise StructureError(
             "an overlap after alignment says nothing without the same alignment of random masks: draw some"
         )
     missing = None if nnstd else _nnstd_missing(a, b, asked=nnstd is None)
-    measured = (degrees, missing is None, align is not None, plan is not None)
+    measured = (no_degrees is None, missing is None, align is not None, plan is not None)
     if not any(measured):
         return dataclasses.replace(result, nnstd_missing=missing)
     topology = a.topology if missing is None or align is not None else a.snapshot.topology or b.snapshot.topology
@@ -171,7 +192,7 @@ def compare_moments(
         masks=a.masks,
         weights=a.weights if align == "weights" else None,
         topology=topology,
-        degrees=degrees,
+        degrees=no_degrees is None,
         nnstd=missing is None,
         align=align,
     )
@@ -180,7 +201,7 @@ def compare_moments(
     if plan is not None:
         drawn = b.snapshot.topology or topology
         groups = drawn.groups if drawn else None
-        trial = run_trial(measure, b.masks, plan, weights=weights, groups=groups, fixed=b.fixed, tails=TAILS)
+        trial = run_trial(measure, b.masks, plan, weights=weights, groups=groups, fixed=b.fixed, tails=TAILS, wide=WIDE)
     return dataclasses.replace(
         result,
         degrees=measure.degree_differences(b.masks),
@@ -189,6 +210,14 @@ def compare_moments(
         aligned=measure.aligned(b.masks, weights),
         trial=trial,
     )
+
+
+def _without_configuration(a: Recorded, b: Recorded) -> str | None:
+    """Return which of two has no configuration, None if both have one: against none every key would differ."""
+    bare = [name for name, side in (("A", a), ("B", b)) if not side.config]
+    if not bare:
+        return None
+    return "neither A nor B has a configuration" if len(bare) == 2 else f"{bare[0]} has no configuration"
 
 
 def _nnstd_missing(a: Recorded, b: Recorded, *, asked: bool) -> str | None:

@@ -3,23 +3,29 @@
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from masktools.errors import StructureError
 from masktools.nulls.trial import DrawPlan
-from masktools.statistics.bootstrap import PairMean, bootstrap_pairs
+from masktools.statistics.pairs import PairMean, mean_over_pairs
 from masktools.structure.alignment.aligned import AlignOn
 from masktools.structure.comparison import Comparison, compare_moments
-from masktools.structure.source import Source, recorded
+from masktools.structure.source import Recorded, Source, recorded
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["Comparisons", "compare_many"]
+
+
+_NO_DEGREES = "no random masks were drawn, and differences of degrees have no other chance level: ask with --draws"
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparisons:
     """Several runs, each compared with each.
 
-    Pairs share runs, so they are no independent repetitions: `mean` resamples runs, not pairs, for its interval.
+    Pairs share runs, so they are no independent repetitions: `mean` has an interval over runs, not over pairs.
 
     Parameters
     ----------
@@ -29,11 +35,14 @@ class Comparisons:
         Epoch of each run's snapshot.
     pairs
         Every pair once, in the order (0, 1), (0, 2), ... (1, 2), ...
+    repeated
+        What was given more than once and counts once: a snapshot agrees with itself, which says nothing about two runs.
     """
 
     runs: tuple[str, ...]
     epochs: tuple[int, ...]
     pairs: tuple[Comparison, ...]
+    repeated: tuple[str, ...] = ()
 
     def pair(self, first: int, second: int) -> Comparison:
         """Return the comparison of two different runs by their places, the smaller one first."""
@@ -54,14 +63,14 @@ class Comparisons:
         return tuple(tuple(None if i == j else getattr(self.pair(i, j).total, key) for j in count) for i in count)
 
     def mean(self, key: str = "kappa") -> PairMean:
-        """Return the mean over pairs of one number of their totals, with a bootstrap interval over runs.
+        """Return the mean over pairs of one number of their totals, with its interval over runs.
 
         Parameters
         ----------
         key
             As for `matrix`.
         """
-        return bootstrap_pairs(self.matrix(key))
+        return mean_over_pairs(self.matrix(key))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values; a pair has the keys of a single comparison."""
@@ -69,6 +78,7 @@ class Comparisons:
         return {
             "runs": list(self.runs),
             "epochs": list(self.epochs),
+            "repeated": list(self.repeated),
             "matrix": {key: [list(row) for row in self.matrix(key)] for key in keys},
             "mean": {key: self.mean(key).to_dict() for key in keys},
             "pairs": [pair.to_dict() for pair in self.pairs],
@@ -91,7 +101,7 @@ def compare_many(
     Parameters
     ----------
     runs
-        At least two paths, runs or snapshots.
+        At least two paths, runs or snapshots. What is given twice counts once.
     epoch
         As for `compare`.
     null, draws, seed, jobs, align, nnstd
@@ -101,16 +111,21 @@ def compare_many(
     Raises
     ------
     StructureError
-        If there are fewer than two runs, layers differ, or an operator graph is missing.
+        If there are fewer than two different snapshots, layers differ, or an operator graph is missing.
     RunError, SnapshotError
         If a run cannot be read or has no such epoch.
     """
-    if len(runs) < 2:
-        raise StructureError(f"a comparison needs at least two runs, got {len(runs)}")
     plan = DrawPlan(null, draws, seed, jobs) if draws else None
-    sides = [recorded(run, epoch) for run in runs]
+    given = [recorded(run, epoch) for run in runs]
+    first: dict[Path, Recorded] = {}
+    repeated = tuple(side.label for side in given if first.setdefault(side.file, side) is not side)
+    sides = list(first.values())
+    if len(sides) < 2:
+        again = f", all of them {sides[0].label}" if len(runs) > 1 else ""
+        raise StructureError(f"a comparison needs at least two different snapshots, got {len(runs)}{again}")
     pairs = tuple(
-        compare_moments(a, b, plan, align=align, nnstd=nnstd, degrees=plan is not None)
+        compare_moments(a, b, plan, align=align, nnstd=nnstd, no_degrees=None if plan else _NO_DEGREES)
         for a, b in itertools.combinations(sides, 2)
     )
-    return Comparisons(tuple(str(side.path) for side in sides), tuple(side.epoch for side in sides), pairs)
+    paths, epochs = (str(side.path) for side in sides), (side.epoch for side in sides)
+    return Comparisons(tuple(paths), tuple(epochs), pairs, repeated)

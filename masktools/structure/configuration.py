@@ -43,7 +43,7 @@ class ConfigDifference:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a configuration with nested keys joined by dots; lists stay values.
+    """Return a configuration with nested keys joined by dots; lists and mappings without keys stay values.
 
     Examples
     --------
@@ -62,17 +62,29 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def config_differences(config_a: Mapping[str, Any], config_b: Mapping[str, Any]) -> tuple[ConfigDifference, ...]:
     """Return the flat keys whose values differ, sorted; 1 and 1.0 are the same, 1 and true are not.
 
+    A mapping that is without keys in one configuration only, and has some in the other, differs by these keys alone.
+
     Parameters
     ----------
     config_a, config_b
         Configurations as JSON gives them, nested or flat.
     """
     a, b = flatten(config_a), flatten(config_b)
+    a, b = _without_hollow(a, b), _without_hollow(b, a)
     return tuple(
         ConfigDifference(key, a.get(key, ABSENT), b.get(key, ABSENT))
         for key in sorted({*a, *b})
         if key not in a or key not in b or not _same(a[key], b[key])
     )
+
+
+def _without_hollow(flat: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out mappings without keys where the other configuration has a mapping too: they are not absent there."""
+    return {
+        key: value
+        for key, value in flat.items()
+        if value != {} or not any(theirs.startswith(f"{key}.") for theirs in other)
+    }
 
 
 def _same(a: object, b: object) -> bool:

@@ -42,6 +42,8 @@ class Rung:
     kappa
         Agreement that is left above this rung, 2 (X - expected) / (K1 + K2 - 2 expected); None where random masks
         are always both masks.
+    free
+        Whether the rung can change the mask of B, or of any layer of it.
     """
 
     null: str
@@ -54,6 +56,7 @@ class Rung:
     adjusted_p_value: float | None
     part: float | None
     kappa: float | None
+    free: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +161,7 @@ def _ladder(
     observed = measure(masks_b, None)
     found: dict[str, list[Rung]] = {name: [] for name in rows}
     before: list[Numbers] = []
+    moved: frozenset[str] = frozenset()
     for null in LADDER.values():
         masks = kernels if null.within == "kernel" else masks_b
         if not masks:
@@ -167,8 +171,9 @@ def _ladder(
         if len(masks) < len(masks_b):
             # Draw by draw: layers that this rung does not touch are as random as on the rung before.
             drawn = [_totalled({**others, **numbers}) for others, numbers in zip(before, drawn, strict=True)]
+        moved = this.free(masks, groups, fixed) | (moved - set(masks))
         touched = {key: value for key, value in observed.items() if key[1] in masks or key[1] == TOTAL}
-        trial = trial_of(touched, drawn, this)
+        trial = trial_of(touched, drawn, this, free=moved)
         for name in (*masks, TOTAL):
             found[name].append(_rung(rows[name], trial, name, found[name]))
         before = drawn
@@ -211,4 +216,5 @@ def _rung(row: LayerOverlap, trial: Trial, name: str, before: list[Rung]) -> Run
         adjusted_p_value=level.adjusted_p_value,
         part=added / row.intersection if row.intersection else None,
         kappa=2 * (row.intersection - level.mean) / room if room > 0 else None,
+        free=level.free,
     )

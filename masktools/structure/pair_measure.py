@@ -15,10 +15,13 @@ from masktools.structure.alignment.nnstd import Nnstd, nnstd
 from masktools.structure.degrees import DegreeDifference, degree_difference
 from masktools.topology.graph import Topology
 
-__all__ = ["TAILS", "PairMeasure"]
+__all__ = ["TAILS", "WIDE", "PairMeasure"]
 
 TAILS: Mapping[str, Tail] = {"fan_in_distance": "less", "fan_out_distance": "less", "nnstd": "less"}
 """Distances speak against a null where they are small, everything else where it is large."""
+
+WIDE = frozenset({"nnstd", "aligned_intersection", "aligned_kappa"})
+"""What is found by matching units: a layer's number depends on how the units of other layers were matched."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

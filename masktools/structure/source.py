@@ -48,6 +48,11 @@ class Recorded:
         return self.snapshot.epoch
 
     @property
+    def file(self) -> Path:
+        """Absolute path of the snapshot, links followed: the same for a run and for its snapshot by itself."""
+        return self.snapshot.path.resolve()
+
+    @property
     def label(self) -> str:
         """What the moment is called in messages."""
         return f"{self.path} (epoch {self.epoch})"

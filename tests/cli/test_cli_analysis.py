@@ -104,10 +104,13 @@ def test_compare_more_than_two(mlp_run, output):
     assert len(result["pairs"]) == 3
     for pair in result["pairs"]:
         assert pair["total"].keys() >= OVERLAP_KEYS
-        assert pair == compare(*pair["runs"], draws=0, nnstd=False).to_dict() | {"degrees": []}
+        assert "no random masks were drawn" in pair["degrees_missing"]
+        without = {"degrees": [], "degrees_missing": pair["degrees_missing"]}
+        assert pair == compare(*pair["runs"], draws=0, nnstd=False).to_dict() | without
     assert result["matrix"]["kappa"][0][2] == compare(paths[0], paths[2]).total.kappa
     text = output("compare", *paths)
     assert "pairs share runs" in text
+    assert "degrees were not compared: no random masks were drawn" in " ".join(text.split())
     rows = list(csv.DictReader(io.StringIO(output("compare", *paths, "--format", "csv"))))
     assert [(row["run_a"], row["run_b"]) for row in rows] == [tuple(pair["runs"]) for pair in result["pairs"]]
 
@@ -185,10 +188,80 @@ def test_compare_gate(mlp_run, output, failure, capsys):
     kappa = compare(a, b).total.kappa
     assert "kappa" in output("compare", a, b, "--fail-below", kappa)
     assert "kappa" in output("compare", a, b, "--fail-below", kappa + 1e-6, status=1)
-    assert "kappa" in output("compare", a, a, a, "--fail-below", 1)
+    assert "kappa" in output("compare", a, a, "--fail-below", 1)
     assert "kappa" in output("compare", a, a, b, "--fail-below", 1, status=1)
     assert "--fail-below: a kappa lies between -1 and 1" in failure("compare", a, b, "--fail-below", "1.5")
     assert "--fail-below: a kappa lies between -1 and 1" in failure("compare", a, b, "--fail-below", "nan")
+
+
+def test_what_is_given_twice_counts_once(mlp_run, output, failure, tmp_path):
+    a, b, c = (mlp_run(name, seed) for seed, name in enumerate("abc"))
+    (tmp_path / "link").symlink_to(b)
+    again = (a / "epoch-0003.h5", tmp_path / "link", tmp_path / "elsewhere" / ".." / "c")
+    (tmp_path / "elsewhere").mkdir()
+    once, twice = (json.loads(output("compare", a, b, c, *more, "--format", "json")) for more in ((), again))
+    assert {**twice, "notes": once["notes"], "repeated": []} == once
+    assert twice["repeated"] == [f"{path} (epoch 3)" for path in again]
+    assert twice["mean"]["kappa"]["pairs"] == 3
+    assert "given more than once, and counted once: " in " ".join(output("compare", a, b, c, *again).split())
+    # Another epoch of the same run is another snapshot.
+    assert json.loads(output("compare", a, b, a / "epoch-0000.h5", "--format", "json"))["epochs"] == [3, 3, 0]
+    assert "at least two different snapshots, got 3" in failure("compare", a, a, a)
+    assert "A and B are the same snapshot" in output("compare", a, again[0])
+
+
+def test_the_mean_over_pairs_is_there_for_any_number_of_runs(mlp_run, output):
+    paths = [mlp_run(f"r{seed}", seed) for seed in range(10)]
+    for count, name in ((3, "3 runs, 95 % in name"), (9, "9 runs, 95 % in name"), (10, "95 % interval")):
+        text = " ".join(output("compare", *paths[:count]).split())
+        assert "Mean kappa " in text
+        assert name in text
+        assert ("95 % interval" in text) == (count >= 10)
+    result = json.loads(output("compare", *paths, "--format", "json"))
+    mean = result["mean"]["kappa"]
+    assert f"Mean kappa {rate(mean['mean'])} (chance 0), 95 % interval {rate(mean['low'])} to" in result["readings"][0]
+
+
+def test_random_masks_that_are_not_drawn_are_not_asked_for(mlp_run, failure):
+    a, b, c = (mlp_run(name, seed) for seed, name in enumerate("abc"))
+    for more in ((), (c,)):
+        options = ("--null", "degree", "--draws", 0)
+        assert "--null degree asks for random masks, and --draws 0" in failure("compare", a, b, *more, *options)
+    assert "--seed is that of random masks" in failure("compare", a, b, c, "--seed", 0)
+    assert "--seed is that of random masks" in failure("compare", a, b, "--seed", 5, "--draws", 0)
+    for option in ("--draws", "--seed"):
+        assert f"{option} is about random masks, and none are drawn without" in failure("emergence", a, option, 5)
+
+
+def test_p_values_of_few_draws_are_in_json_alone(mlp_run, output):
+    a, b = mlp_run("a", 0), mlp_run("b", 1)
+    told = {}
+    for draws in (9, 199):
+        for command in (("compare", a, b), ("explain", a, b), ("emergence", a, "--null", "layer")):
+            call = (*command, "--draws", draws, "--format")
+            if draws == 9:
+                assert "p_value" in output(*call, "json")
+            rows = list(csv.DictReader(io.StringIO(output(*call, "csv"))))
+            keys = [key for key in rows[0] if key.startswith("p_") or "p_value" in key]
+            told[draws, command[0]] = [key for key in keys if any(row[key] for row in rows)]
+    exact = ["p_value"]  # of the hypergeometric distribution: it needs no draws
+    assert [told[9, command] for command in ("compare", "explain", "emergence")] == [exact, [], []]
+    assert "kappa_null_p_value" in told[199, "compare"]
+    assert "intersection_null_adjusted_p_value" in told[199, "compare"]
+    assert told[199, "explain"] == ["p_value", "p_two_sided", "adjusted_p_value"]
+    assert "kappa_null_p_value" in told[199, "emergence"]
+
+
+def test_configurations_that_are_missing_or_alike_are_said_to_be(mlp_run, write_run, output):
+    a, b = mlp_run("a", 0), mlp_run("b", 1, config={"seed": 0, "optimizer": {"lr": 0.1}})
+    assert "the configurations do not differ." in " ".join(output("compare", a, b).split())
+    bare = [write_run(name, [random_masks(9)], config={}) for name in "cd"]
+    assert "configurations were not compared: B has no configuration." in " ".join(
+        output("compare", a, bare[0]).split()
+    )
+    result = json.loads(output("compare", bare[0], a, "--format", "json"))
+    assert (result["config_differences"], result["config_missing"]) == ([], "A has no configuration")
+    assert "neither A nor B has a configuration" in " ".join(output("compare", *bare).split())
 
 
 def test_an_undecidable_gate_is_an_error_and_no_pass(write_run, capsys):

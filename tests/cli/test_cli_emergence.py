@@ -15,6 +15,11 @@ def words(text):
     return " ".join(text.split())
 
 
+def headers(text, first):
+    """Lines that begin with a word, as words."""
+    return [line.split() for line in text.split("\n") if line.startswith(first)]
+
+
 def moving(seed, epochs=8, share=0.2):
     """Masks that move less and less."""
     rng = np.random.default_rng(seed)
@@ -66,6 +71,25 @@ def test_text_of_one_run(moving_run, output):
     assert re.search(r"Hubs of epoch 0 against the final ones: by fan-out kappa = \S+ \(chance 0, z = ", told)
     assert "is the first to have kappa 0.9 with each of the 4 masks before it" in told
     assert "independent masks of these densities differ by 0.375." in told
+
+
+def test_learning_rates_stand_beside_the_curves_of_several_runs(moving_run, write_run, output):
+    paths = [moving_run(seed) for seed in range(2)]
+    text = output("emergence", *paths)
+    assert headers(text, "run")[0][:4] == ["run", "epoch", "lr", "kappa"]
+    assert ["epoch", "lr", "mean", "low", "high", "beyond", "low", "high"] in headers(text, "epoch")
+    told = json.loads(output("emergence", *paths, "--format", "json"))["groups"][0]["curve"]
+    assert (told[0]["lr"], told[0]["lr_low"]) == (None, None)  # the log begins at epoch 1
+    assert told[3]["lr"] == told[3]["lr_low"] == told[3]["lr_high"] == 0.1 / 16
+    other = write_run("other", moving(2), config={"seed": 2}, metrics=[{"epoch": e, "lr": 0.5} for e in range(1, 8)])
+    text = output("emergence", *paths, other)
+    assert ["epoch", "lr", "from", "to", "mean", "low", "high", "beyond", "low", "high"] in headers(text, "epoch")
+    assert max(len(line) for line in text.split("\n")) <= 80
+    told = json.loads(output("emergence", *paths, other, "--format", "json"))["groups"][0]["curve"]
+    assert (told[3]["lr"], told[3]["lr_low"], told[3]["lr_high"]) == (None, 0.1 / 16, 0.5)
+    bare = write_run("bare", moving(3), config={"seed": 3})
+    told = json.loads(output("emergence", *paths, bare, "--format", "json"))["groups"][0]["curve"]
+    assert (told[3]["lr_low"], told[3]["lr_high"]) == (None, None)
 
 
 def test_text_of_several_runs(moving_run, output):

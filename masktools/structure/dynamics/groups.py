@@ -7,66 +7,16 @@ from typing import Any
 
 from masktools.errors import StructureError
 from masktools.runs import Run
-from masktools.statistics.intervals import Interval, mean_interval
 from masktools.structure.configuration import config_differences
 from masktools.structure.dynamics.emergence import emergence
 from masktools.structure.dynamics.emergence_result import Emergence
+from masktools.structure.dynamics.group_means import GroupMean, GroupPoint, group_point
 from masktools.structure.source import as_run
 
 __all__ = ["Emergences", "GroupMean", "GroupPoint", "SeedGroup", "emergence_many", "seed_groups"]
 
 _SEED = "seed"
 """Key of a configuration in which the runs of a group differ."""
-
-
-@dataclasses.dataclass(frozen=True)
-class GroupMean:
-    """One number over the runs of a group.
-
-    Parameters
-    ----------
-    runs
-        Number of runs.
-    defined
-        Number of those that have the number.
-    interval
-        Mean and Student t interval over runs; None unless every run has the number, because a mean over those that
-        have one would leave out runs by their outcome.
-    """
-
-    runs: int
-    defined: int
-    interval: Interval | None
-
-    @classmethod
-    def of(cls, values: Sequence[float | None]) -> "GroupMean":
-        """Summarise one value a run."""
-        found = [value for value in values if value is not None]
-        complete = len(found) == len(values)
-        return cls(len(values), len(found), mean_interval(found) if complete else None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return mean, ends, confidence and counts; None where there is no mean."""
-        keys = ("mean", "low", "high", "confidence")
-        told = {key: getattr(self.interval, key) if self.interval else None for key in keys}
-        return {**told, "runs": self.runs, "defined": self.defined}
-
-
-@dataclasses.dataclass(frozen=True)
-class GroupPoint:
-    """An epoch that every run of a group has.
-
-    Parameters
-    ----------
-    epoch
-        Number of finished epochs.
-    kappa, kappa_beyond_initial
-        Agreement with each run's own final mask, as it is and given its first mask.
-    """
-
-    epoch: int
-    kappa: GroupMean
-    kappa_beyond_initial: GroupMean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,14 +51,7 @@ class SeedGroup:
             "seeds": list(self.seeds),
             "repeated": list(self.repeated),
             **{name: mean.to_dict() for name, mean in self.measures.items()},
-            "curve": [
-                {
-                    "epoch": point.epoch,
-                    "kappa": point.kappa.to_dict(),
-                    "kappa_beyond_initial": point.kappa_beyond_initial.to_dict(),
-                }
-                for point in self.curve
-            ],
+            "curve": [point.to_dict() for point in self.curve],
         }
 
 
@@ -219,15 +162,9 @@ def _group(members: Sequence[tuple[Emergence, Any]]) -> SeedGroup:
         "exploration": [end.exploration for end in ends],
         "expected_exploration": [end.expected_exploration for end in ends],
     }
-    points = [{point.epoch: point for point in run.curve} for run in runs]
-    curve = tuple(
-        GroupPoint(
-            epoch,
-            GroupMean.of([by_epoch[epoch].kappa for by_epoch in points]),
-            GroupMean.of([by_epoch[epoch].kappa_beyond_initial for by_epoch in points]),
-        )
-        for epoch in sorted(set.intersection(*(set(by_epoch) for by_epoch in points)))
-    )
+    by_epoch = [{point.epoch: point for point in run.curve} for run in runs]
+    common = sorted(set.intersection(*map(set, by_epoch)))
+    curve = tuple(group_point(epoch, [points[epoch] for points in by_epoch]) for epoch in common)
     return SeedGroup(
         tuple(run.run for run in runs),
         tuple(seed for _, seed in kept),
