@@ -1,49 +1,22 @@
 """Linear layers under a fixed mask: the gradient of active weights and of no others."""
 
 import functools
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from masktools_train.execution.pattern import Pattern
+
 __all__ = ["restrict_gradient", "restrictable"]
-
-
-class _Pattern:
-    """Where a mask is active: compressed rows, and positions in the flat weight.
-
-    Plain index tensors, because modules with sparse tensors inside can be neither copied nor pickled.
-    """
-
-    def __init__(self, mask: Tensor) -> None:
-        active = mask.bool()
-        counts = active.sum(1)
-        self.rows = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
-        self.columns = active.nonzero()[:, 1].int()
-        self.flat = active.reshape(-1).nonzero().squeeze(1)
-        self.shape = tuple(mask.shape)
-        with warnings.catch_warnings():
-            # torch says once a process that sparse tensors are in beta; users of masktools need not hear it.
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
-            self._zeros(mask)
-
-    def _zeros(self, like: Tensor) -> Tensor:
-        values = like.new_zeros(len(self.flat))
-        return torch.sparse_csr_tensor(self.rows, self.columns, values, self.shape, check_invariants=False)
-
-    def sampled(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Return the entries of ``rows @ columns`` at the pattern, in the order of `flat`."""
-        result: Tensor = torch.sparse.sampled_addmm(self._zeros(rows), rows, columns, beta=0.0).values()
-        return result
 
 
 class _ActiveGradient(torch.autograd.Function):
     """``inputs @ weight.T + bias`` whose weight gradient is computed at the pattern only."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None, pattern: _Pattern) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None, pattern: Pattern) -> Tensor:
         ctx.save_for_backward(inputs, weight)
         ctx.pattern = pattern
         return nn.functional.linear(inputs, weight, bias)
@@ -52,7 +25,7 @@ class _ActiveGradient(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         inputs, weight = ctx.saved_tensors
-        pattern: _Pattern = ctx.pattern
+        pattern: Pattern = ctx.pattern
         # Under autocast the layer computes in half precision between inputs and weights that need not.
         gradient = gradient.to(weight.dtype)
         rows = gradient.reshape(-1, gradient.shape[-1])
@@ -61,7 +34,7 @@ class _ActiveGradient(torch.autograd.Function):
         for_weight = None
         if ctx.needs_input_grad[1]:
             for_weight = torch.zeros_like(weight)
-            for_weight.view(-1)[pattern.flat] = pattern.sampled(rows.t().contiguous(), columns)
+            pattern.scatter(pattern.sampled(rows.t().contiguous(), columns), for_weight)
         for_bias = rows.sum(0) if ctx.needs_input_grad[2] else None
         return for_inputs, for_weight, for_bias, None
 
@@ -91,8 +64,8 @@ def restrict_gradient(module: nn.Linear, mask: Tensor) -> None:
     mask
         Non-zero where active, shape of the weight; it must not change any more.
     """
-    module.forward = functools.partial(_forward, module, _Pattern(mask))  # type: ignore[method-assign]
+    module.forward = functools.partial(_forward, module, Pattern(mask))  # type: ignore[method-assign]
 
 
-def _forward(module: nn.Linear, pattern: _Pattern, inputs: Tensor) -> Tensor:
+def _forward(module: nn.Linear, pattern: Pattern, inputs: Tensor) -> Tensor:
     return _ActiveGradient.apply(inputs, module.weight, module.bias, pattern)  # type: ignore[no-untyped-call, no-any-return]
