@@ -8,7 +8,20 @@ from typing import Annotated, Final
 import typer
 
 from masktools import __version__
-from masktools.cli import compare, connectivity, criteria, emergence, explain, info, prune, reinit, train, verify
+from masktools.cli import (
+    compact,
+    compare,
+    connectivity,
+    criteria,
+    emergence,
+    explain,
+    export,
+    info,
+    prune,
+    reinit,
+    train,
+    verify,
+)
 from masktools.cli.command import Command, help_text
 from masktools.errors import MasktoolsError
 
@@ -24,6 +37,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
     criteria.COMMAND,
     reinit.COMMAND,
     prune.COMMAND,
+    compact.COMMAND,
+    export.COMMAND,
     verify.COMMAND,
 )
 """Every command, in the order of the help."""

@@ -70,6 +70,10 @@ class TrainingProgress(contextlib.AbstractContextManager["TrainingProgress"]):
                 f"{self._title}: epoch {record.epoch}/{self._epochs}  {_figures(record)}", soft_wrap=True
             )
 
+    def noted(self, message: str) -> None:
+        """Show a sentence, unless quiet."""
+        self.say(message)
+
     def warned(self, message: str) -> None:
         """Show a warning."""
         self._console.print(f"masktools: warning: {message}", soft_wrap=True, markup=False)

@@ -13,13 +13,18 @@ from masktools.errors import MasktoolsError
 if TYPE_CHECKING:
     from masktools_train.recipe import Recipe
 
-__all__ = ["COMMAND", "MODELS", "AlgorithmName", "DistributionName", "train"]
+__all__ = ["COMMAND", "MODELS", "AlgorithmName", "DistributionName", "ExecutionName", "train"]
 
-AlgorithmName: TypeAlias = Literal["dense", "static", "rigl", "dnw", "ltr"]
+AlgorithmName: TypeAlias = Literal[
+    "dense", "static", "set", "snfs", "rigl", "dnw", "ltr", "gmp", "snip", "grasp", "synflow", "edge-popup"
+]
 """Names of the algorithms; a test holds them equal to the registry of the training package."""
 
 DistributionName: TypeAlias = Literal["uniform", "erk", "global"]
 """Names of the layer budgets; a test holds them equal to what the algorithms take."""
+
+ExecutionName: TypeAlias = Literal["masked", "sparse", "auto"]
+"""How layers compute; a test holds them equal to what the training package takes."""
 
 MODELS = (
     "mlp lenet-300-100 lenet-5 conv-2 conv-4 conv-6 resnet20 resnet32 resnet56 wrn-22-2 vgg-16 resnet18 resnet50 "
@@ -90,6 +95,23 @@ def train(
             show_default=False,
         ),
     ] = None,
+    freeze_when: Annotated[
+        str | None,
+        typer.Option(
+            "--freeze-when",
+            metavar="RULE",
+            help="Do so by itself once the mask has settled: 'kappa>0.9 over 5' (epochs).",
+            show_default=False,
+        ),
+    ] = None,
+    execution: Annotated[
+        ExecutionName | None,
+        typer.Option(
+            "--execution",
+            help="How linear layers compute on a CPU: dense under a mask, truly sparse, or whichever is faster.",
+            show_default=False,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -145,6 +167,8 @@ def train(
             "algorithm.density": density,
             "algorithm.distribution": distribution,
             "algorithm.freeze_epoch": freeze_epoch,
+            "algorithm.freeze_when": freeze_when,
+            "execution": execution,
             "epochs": epochs,
             "batch_size": batch_size,
             "optimizer.lr": learning_rate,
@@ -243,6 +267,8 @@ COMMAND = Command(
         "masktools train digits --algorithm rigl --seeds 0-4",
         "masktools train fashion-mnist --density 0.05 --out runs/fashion",
         "masktools train digits --freeze-epoch 5 --set optimizer.weight_decay=0",
+        "masktools train digits --freeze-when 'kappa>0.9 over 5'",
+        "masktools train fashion-mnist --algorithm rigl --density 0.02 --execution auto",
         "masktools train my.toml --model mypackage.models:net --resume",
     ),
 )

@@ -124,7 +124,7 @@ def test_without_a_command_the_help_is_an_error(capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["comprae"], "No such command 'comprae'. Did you mean 'compare'?"),
+        (["comprae"], "No such command 'comprae'. Did you mean 'compare', 'compact'?"),
         (["compare", "a"], "Missing argument 'RUN_B'; see masktools compare --help"),
         (["compare", "a", "b", "--frob"], "No such option: --frob"),
         (["compare", "a", "b", "--format", "xml"], "Invalid value for '--format': 'xml' is not one of"),

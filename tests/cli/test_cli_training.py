@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -22,6 +24,8 @@ from masktools_train.models import REGISTRY as MODELS
 from masktools_train.recipe import packaged_recipes
 from masktools_train.reevaluate.prune import CRITERIA, SCOPES
 from masktools_train.reevaluate.reinit import VARIANTS
+
+DOCS = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
 
 SMALL = ("--epochs", 2, "--set", "model.options.widths=[12, 8]", "--density", 0.2, "-q")
 
@@ -124,6 +128,9 @@ def test_a_recipe_file_with_everything_set(tmp_path, output):
         (("--algorithm", "dense", "--density", 0.5), "'dense' keeps all weights"),
         (("--algorithm", "static", "--freeze-epoch", 1), "does not change while it trains"),
         (("--freeze-epoch", 41), "after the last epoch, 40"),
+        (("--freeze-when", "kappa>0.9"), "is no rule; write 'kappa>0.9 over 5'"),
+        (("--algorithm", "ltr", "--freeze-when", "kappa>0.9 over 5"), "freeze_when: the mask of algorithm 'ltr'"),
+        (("--algorithm", "edge-popup", "--distribution", "global"), "does not go with edge-popup; use uniform, erk"),
         (("--algorithm", "ltr", "--distribution", "erk"), "does not go with ltr"),
         (("--model", "nope"), "model 'nope' is unknown"),
         (("--model", "no.such:thing"), "model 'no.such:thing' cannot be imported"),
@@ -235,6 +242,29 @@ def test_prune(trained, output, failure):
 def test_runs_of_other_origin_are_refused_in_one_line(mlp_run, failure):
     assert "records no training recipe" in failure("reinit", mlp_run())
     assert "records no training recipe" in failure("prune", mlp_run("other"))
+
+
+def test_a_settled_mask_is_frozen_and_said(output, tmp_path):
+    text = output("train", *SMALL, "--epochs", 4, "--freeze-when", "kappa>=0.01 over 1", "--out", tmp_path / "r")
+    lines = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["frozen_epoch"] for line in lines] == [None, None, 2, 2, 2]
+    assert "The mask is that of epoch 2." in " ".join(text.split())
+    log = json.loads(output("info", tmp_path / "r", "--format", "json"))["metrics"]
+    assert [line["frozen_epoch"] for line in log] == [None, None, 2, 2, 2]
+    assert "frozen_epoch" in output("info", tmp_path / "r")
+
+
+def test_every_algorithm_is_in_the_documentation():
+    rows = DOCS.split("## Algorithms")[1].split("## Freezing")[0]
+    named = re.findall(r"^\| `([a-z-]+)` \|", rows, re.MULTILINE)
+    assert set(named) == set(REGISTRY)
+    for name, algorithm in REGISTRY.items():
+        (row,) = (line for line in rows.splitlines() if line.startswith(f"| `{name}` |"))
+        assert name == "dense" or f"| {', '.join(algorithm.distributions)} |" in row
+        for option, field in algorithm.model_fields.items():
+            default = str(field.default).lower() if isinstance(field.default, bool) else f"{field.default}"
+            shown = f'"{default}"' if isinstance(field.default, str) else default.removesuffix(".0")
+            assert f"`{option}` {shown}" in row, (name, option)
 
 
 def test_choices_of_the_options_are_those_of_the_registries():

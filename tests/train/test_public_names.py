@@ -7,7 +7,10 @@ import pytest
 
 import masktools_train
 
-PUBLIC = set("Recipe Recorder Sparsifier TrainResult erk load_recipe prune reinit resolve_recipe trace uniform".split())
+PUBLIC = set(
+    "CompactNetwork Recipe Recorder Sparsifier TrainResult compact compact_model erk load_recipe prune reinit "
+    "resolve_recipe topology_from_edges trace uniform".split()
+)
 
 
 def test_every_public_name_is_there():

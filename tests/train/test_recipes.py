@@ -140,7 +140,7 @@ def test_unknown_keys_are_named(raw, key):
         ({"algorithm.density": -0.1}, r"algorithm\.density"),
         ({"algorithm.density": float("nan")}, r"algorithm\.density"),
         ({"algorithm.density": "thick"}, r"algorithm\.density"),
-        ({"algorithm.name": "snip"}, "'snip' is unknown; choose from dense, static, rigl, dnw, ltr"),
+        ({"algorithm.name": "prune"}, "'prune' is unknown; choose from dense, static, set, snfs, rigl"),
         ({"algorithm.name": "static", "algorithm.freeze_epoch": 1}, "freeze_epoch: the mask of algorithm 'static'"),
         ({"algorithm.name": "ltr", "algorithm.freeze_epoch": 1}, "freeze_epoch"),
         ({"algorithm.freeze_epoch": 3}, "freeze_epoch 3 is after the last epoch, 2"),

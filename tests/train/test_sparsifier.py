@@ -8,13 +8,15 @@ import torch
 from torch import nn
 from user_loop import OPTIMIZERS, net, sparse, state_sized, step
 
-from masktools_train.algorithms import DNW, LTR, Dense, RigL, Static
+from masktools_train.algorithms import DNW, LTR, SET, Dense, EdgePopup, RigL, Static
 from masktools_train.masked_layers import prunable_weights
 from masktools_train.sparsifier import Sparsifier
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("algorithm", [Static(), RigL(delta_t=4, alpha=0.9), DNW()], ids=lambda a: a.name)
+@pytest.mark.parametrize(
+    "algorithm", [Static(), SET(interval="4it"), RigL(delta_t=4, alpha=0.9), DNW(), EdgePopup()], ids=lambda a: a.name
+)
 def test_nothing_revives_a_masked_weight_and_no_count_drifts(algorithm, optimizer):
     model = net()
     built, sparsifier = sparse(model, algorithm, optimizer=optimizer)
@@ -25,7 +27,7 @@ def test_nothing_revives_a_masked_weight_and_no_count_drifts(algorithm, optimize
         assert [int(mask.sum()) for mask in masks.values()] == counts
         for name, parameter in prunable_weights(model).items():
             assert not parameter.detach()[~masks[name]].any()
-            if algorithm.name != "dnw":
+            if not algorithm.trains_dense:
                 for slot, value in state_sized(built, parameter).items():
                     assert not value[~masks[name]].any(), (name, slot)
     for name, parameter in prunable_weights(model).items():

@@ -27,9 +27,10 @@ def expected_active(name):
     """The counts of the recipe at 20 % by hand."""
     return {
         # ERK: eps = (24 + 20 + 5) / (22 + 20 + 11); 22 eps = 20.3, 20 eps = 18.5, 11 eps = 10.2, rounded up.
-        "static": 51, "rigl": 51, "rigl-frozen": 51,
+        "static": 51, "rigl": 51, "rigl-frozen": 51, "set": 51, "snfs": 51,
         # Uniform: a fifth of 120, 96 and 24 weights, rounded up; global: of all 240.
-        "dnw": 24 + 20 + 5, "dnw-frozen": 24 + 20 + 5, "dnw-global": 48,
+        "dnw": 24 + 20 + 5, "dnw-frozen": 24 + 20 + 5, "dnw-global": 48, "dnw-settled": 49,
+        "edge-popup": 49, "snip": 48, "grasp": 48, "synflow": 48,
         "dense": SIZE,
     }[name]  # fmt: skip
 
@@ -42,7 +43,7 @@ def runs(tmp_path_factory):
 
 
 EACH = pytest.mark.parametrize("name", ALGORITHMS)
-NO_LTR = pytest.mark.parametrize("name", [name for name in ALGORITHMS if not name.startswith("ltr")])
+FIXED = pytest.mark.parametrize("name", [name for name in ALGORITHMS if not name.startswith(("ltr", "gmp"))])
 
 
 @EACH
@@ -62,7 +63,7 @@ def test_every_epoch_has_a_snapshot_and_a_line(runs, name):
         assert snapshot.config == recipe(name).to_dict()
 
 
-@NO_LTR
+@FIXED
 def test_the_density_is_exact_at_every_epoch(runs, name):
     result, run = runs[name]
     for snapshot, record in zip(run, result.records, strict=True):
@@ -85,6 +86,13 @@ def test_the_levels_of_lottery_tickets_are_exact(runs, name, k):
     assert result.final.step == 24 + 3 * (24 - k)
     assert result.final.dense_gradient_steps == 24
     assert run.final.extra["level_step"] == 24
+
+
+def test_gradual_pruning_reaches_its_density_exactly(runs):
+    # Pruned after steps 4, 8, 12, 16 and 18 (three quarters of 24): 240 - floor(192 (1 - (1 - p)^3)) stay.
+    result, _ = runs["gmp"]
+    assert [record.active for record in result.records] == [240, 139, 56, 48, 48]
+    assert result.final.dense_gradient_steps == 4
 
 
 @EACH
@@ -137,7 +145,10 @@ def test_the_masks_of_epochs_move_or_stay_as_the_algorithm_says(runs):
         masks = [{layer: s.mask(layer) for layer in s.layers} for s in run]
         return [any((a[layer] != b[layer]).any() for layer in a) for a, b in itertools.pairwise(masks)]
 
-    assert changes("static") == changes("dense") == [False] * 4
+    assert changes("static") == changes("dense") == changes("snip") == [False] * 4
+    assert changes("grasp") == changes("synflow") == [False] * 4
+    # Exchanged at the end of every epoch but the last.
+    assert changes("set") == changes("snfs") == [True, True, True, False]
     # Updates at steps 3, 6, 9, 12 and 15 of 24; at the last int(21 * .15 * (1 + cos(pi 15 / 18))) = 0 are exchanged.
     assert changes("rigl") == [True, True, False, False]
     assert changes("rigl-frozen") == [True, True, False, False]
@@ -146,7 +157,21 @@ def test_the_masks_of_epochs_move_or_stay_as_the_algorithm_says(runs):
 
 
 @pytest.mark.parametrize(
-    ("name", "cost"), [("dense", 24), ("static", 0), ("rigl", 5), ("rigl-frozen", 4), ("dnw", 24), ("dnw-frozen", 12)]
+    ("name", "cost"),
+    [
+        ("dense", 24),
+        ("static", 0),
+        ("rigl", 5),
+        ("rigl-frozen", 4),
+        ("dnw", 24),
+        ("dnw-frozen", 12),
+        ("set", 0),
+        ("snfs", 24),
+        ("snip", 0),
+        ("grasp", 0),
+        ("synflow", 0),
+        ("edge-popup", 24),
+    ],
 )
 def test_the_cost_in_dense_gradients_is_recorded(runs, name, cost):
     # RigL: steps 3, 6, .. before 18 (three quarters of 24); frozen after step 12.

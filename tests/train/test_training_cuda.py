@@ -123,7 +123,7 @@ def test_random_masks_and_initial_weights_are_those_of_the_cpu():
         assert torch.equal(value, models[1].model.state_dict()[name].cpu())
 
 
-@pytest.mark.parametrize("name", ["static", "rigl", "dnw", "dnw-global", "ltr"])
+@pytest.mark.parametrize("name", ["static", "set", "rigl", "dnw", "dnw-global", "ltr", "gmp", "snip", "edge-popup"])
 def test_an_epoch_of_training_waits_only_at_its_end(name):
     trainer = Trainer(recipe(name), torch.device("cuda"), SilentObserver())
     trainer.model.train()

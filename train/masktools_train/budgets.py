@@ -1,12 +1,12 @@
 """How many weights each layer may keep: exact counts from one overall density."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from masktools.errors import RecipeError
 
-__all__ = ["DISTRIBUTIONS", "erk", "exact_density", "global_count", "layer_counts", "uniform"]
+__all__ = ["DISTRIBUTIONS", "erk", "exact_density", "global_count", "layer_counts", "named_layers", "uniform"]
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -84,7 +84,38 @@ DISTRIBUTIONS = {"uniform": uniform, "erk": erk}
 """Rules that give every layer a fixed count. ``global`` is none of them: there the layers compete."""
 
 
-def layer_counts(shapes: Shapes, density: float, distribution: str, dense_layers: Sequence[str] = ()) -> dict[str, int]:
+def named_layers(names: Iterable[str], layers: Sequence[str], option: str = "dense layer") -> tuple[str, ...]:
+    """Return names of layers with the layers' own names in place of ``first`` and ``last``.
+
+    Parameters
+    ----------
+    names
+        What was asked for.
+    layers
+        All layers, in network order.
+    option
+        What the error calls them.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such layer; the message names it.
+    """
+    ends = {"first": layers[0], "last": layers[-1]}
+    found = tuple(name if name in layers else ends.get(name, name) for name in names)
+    unknown = sorted(set(found) - set(layers))
+    if unknown:
+        raise RecipeError(f"{option} {unknown[0]!r} is no layer; layers are {', '.join(layers)}")
+    return found
+
+
+def layer_counts(
+    shapes: Shapes,
+    density: float,
+    distribution: str,
+    dense_layers: Sequence[str] = (),
+    layer_densities: Mapping[str, float] | None = None,
+) -> dict[str, int]:
     """Return how many weights each layer keeps.
 
     Parameters
@@ -92,18 +123,29 @@ def layer_counts(shapes: Shapes, density: float, distribution: str, dense_layers
     shapes
         Weight shape of each layer, in network order.
     density
-        Share of weights to keep in the layers that are not in `dense_layers`.
+        Share of weights to keep in the layers that are in neither of the following.
     distribution
         A key of `DISTRIBUTIONS`.
     dense_layers
         Layers that keep all their weights.
+    layer_densities
+        Layers with a density of their own.
 
     Raises
     ------
     RecipeError
-        If the distribution is unknown or the density is out of range.
+        If the distribution is unknown, a density is out of range, or a layer has two.
     """
     if distribution not in DISTRIBUTIONS:
         raise RecipeError(f"distribution {distribution!r} is unknown; choose from {', '.join(DISTRIBUTIONS)}")
-    counts = DISTRIBUTIONS[distribution]({k: v for k, v in shapes.items() if k not in dense_layers}, density)
-    return {name: counts.get(name, math.prod(shape)) for name, shape in shapes.items()}
+    own = dict.fromkeys(dense_layers, 1.0)
+    for name, share in (layer_densities or {}).items():
+        if name in own:
+            raise RecipeError(f"layer_densities: {name!r} is among dense_layers already")
+        own[name] = share
+    exact_density(density)  # out of range is an error even where every layer has its own
+    free = {name: shape for name, shape in shapes.items() if name not in own}
+    counts = DISTRIBUTIONS[distribution](free, density) if free else {}
+    for name, share in own.items():
+        counts |= uniform({name: shapes[name]}, share)
+    return {name: counts[name] for name in shapes}

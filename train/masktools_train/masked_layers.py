@@ -1,89 +1,22 @@
 """The weights of a model under their masks: what algorithms change."""
 
-import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from masktools.errors import RecipeError
-from masktools_train.budgets import global_count, layer_counts
+from masktools_train.budgets import global_count, layer_counts, named_layers
+from masktools_train.probe import Batch, Loss, Probe
 from masktools_train.seeding import generator
 from masktools_train.selection import top_k_mask
+from masktools_train.sparse_layer import SparseLayer, prunable_weights
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 __all__ = ["MaskedLayers", "SparseLayer", "prunable_weights"]
-
-
-def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the weights that sparse training prunes: of every linear and convolutional module, by name.
-
-    The linear layers inside attention are layers, also where the module holds their weights itself, packed into one. A
-    weight that several modules share appears once, under its first name.
-    """
-    found: dict[str, nn.Parameter] = {}
-    for prefix, module in model.named_modules():
-        for kinds, names in _PRUNABLE:
-            for name in names if isinstance(module, kinds) else ():
-                weight = getattr(module, name)
-                if isinstance(weight, nn.Parameter) and not any(weight is known for known in found.values()):
-                    found[f"{prefix}.{name}" if prefix else name] = weight
-    return found
-
-
-_PRUNABLE: tuple[tuple[tuple[type[nn.Module], ...], tuple[str, ...]], ...] = (
-    ((nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d), ("weight",)),
-    ((nn.MultiheadAttention,), ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")),
-)
-"""Modules that hold weights to prune, and the names of these."""
-
-
-@dataclasses.dataclass(eq=False)
-class SparseLayer:
-    """One weight under a mask.
-
-    Parameters
-    ----------
-    name
-        Name of the parameter in the model.
-    parameter
-        The parameter; it always holds the *effective* weight, 0 wherever the mask is 0.
-    mask
-        0 or 1 in the parameter's dtype and on its device: fused element-wise products want one dtype.
-    known_count
-        Number of active weights where it is known without asking the device, else None.
-    prunable
-        False for a layer that stays dense by choice.
-    dense
-        All weights, where they keep training behind the mask; else None.
-    """
-
-    name: str
-    parameter: nn.Parameter
-    mask: Tensor
-    known_count: int | None
-    prunable: bool = True
-    dense: Tensor | None = None
-
-    @property
-    def size(self) -> int:
-        """Number of weights."""
-        return self.parameter.numel()
-
-    @property
-    def count(self) -> int:
-        """Number of active weights; waits for the device only where layers compete for a common count."""
-        if self.known_count is None:
-            self.known_count = int(self.mask.sum(dtype=torch.float64))
-        return self.known_count
-
-    @property
-    def dense_values(self) -> Tensor:
-        """The trained values of all weights: the dense ones where they are kept, else the parameter."""
-        return self.parameter.detach() if self.dense is None else self.dense
 
 
 class MaskedLayers:
@@ -102,7 +35,13 @@ class MaskedLayers:
     seed
         Seed of random masks.
     dense_layers
-        Names of weights that stay dense; they do not count against the density.
+        Names of weights that stay dense; they do not count against the density. ``first`` and ``last`` are names too.
+    layer_densities
+        Densities of single layers, by name; these do not count against the density either.
+    steps_per_epoch
+        Length of an epoch, for algorithms that count in epochs.
+    batches, loss
+        Training data and loss, for algorithms that look at them first.
 
     Attributes
     ----------
@@ -114,6 +53,8 @@ class MaskedLayers:
         Number of weights that are active in the end.
     step
         Number of finished steps.
+    probe
+        The model and data, for algorithms that look at them first.
 
     Raises
     ------
@@ -130,36 +71,44 @@ class MaskedLayers:
         total_steps: int,
         seed: int,
         dense_layers: Collection[str],
+        layer_densities: Mapping[str, float] | None = None,
+        steps_per_epoch: int | None = None,
+        batches: Iterable[Batch] | None = None,
+        loss: Loss | None = None,
     ) -> None:
         self.density = density
         self.distribution = distribution
         self.total_steps = total_steps
         self.seed = seed
+        self.steps_per_epoch = steps_per_epoch
+        self.probe = Probe(model, batches, loss, seed)
         self.step = 0
         self.optimizer: Optimizer | None = None
         weights = prunable_weights(model)
         if not weights:
             raise RecipeError("the model has no linear or convolutional weight to prune")
-        unknown = sorted(set(dense_layers) - set(weights))
-        if unknown:
-            raise RecipeError(f"dense layer {unknown[0]!r} is no layer; layers are {', '.join(weights)}")
+        dense_layers = named_layers(dense_layers, list(weights))
+        own = dict(layer_densities or {})
+        own = dict(zip(named_layers(own, list(weights), "layer_densities:"), own.values(), strict=True))
         self.initial = {name: weight.detach().to("cpu", copy=True) for name, weight in weights.items()}
         self.layers = [
             SparseLayer(name, weight, torch.ones_like(weight), weight.numel(), name not in dense_layers)
             for name, weight in weights.items()
         ]
-        self.target = self._plan(dense_layers)
+        self.target = self._plan(dense_layers, own)
 
-    def _plan(self, dense_layers: Collection[str]) -> int:
+    def _plan(self, dense_layers: Sequence[str], layer_densities: Mapping[str, float]) -> int:
         """Set the count of every layer and return how many weights are active in the end."""
         shapes = {layer.name: tuple(layer.parameter.shape) for layer in self.layers}
         if self.distribution == "global":
+            if layer_densities:
+                raise RecipeError("layer_densities: layers compete under the distribution 'global'; use another one")
             free = {name: shape for name, shape in shapes.items() if name not in dense_layers}
             fixed = sum(layer.size for layer in self.layers if not layer.prunable)
             return fixed + global_count(free, self.density)
-        counts = layer_counts(shapes, self.density, self.distribution, tuple(dense_layers))
+        counts = layer_counts(shapes, self.density, self.distribution, dense_layers, layer_densities)
         for layer in self.layers:
-            layer.known_count = counts[layer.name]
+            layer.known_count = layer.target = counts[layer.name]
         return sum(counts.values())
 
     def adopt(self, masks: Mapping[str, Tensor]) -> None:
@@ -177,7 +126,7 @@ class MaskedLayers:
                 )
             self.set_mask(layer, mask.to(layer.mask.device), int(mask.sum()))
 
-    def set_mask(self, layer: SparseLayer, mask: Tensor, count: int | None) -> None:
+    def set_mask(self, layer: SparseLayer, mask: Tensor, count: int | None, *, keep_state: bool = False) -> None:
         """Give a layer a new mask.
 
         Weights that were not active before start at 0 with cleared optimizer state, unless they trained
@@ -191,6 +140,8 @@ class MaskedLayers:
             Boolean, shape of the weight, on its device.
         count
             Number of true entries; None where only the device knows.
+        keep_state
+            Leave the optimizer's state alone, where it was kept up for inactive weights too.
         """
         layer.known_count = count
         if layer.dense is not None:
@@ -199,7 +150,8 @@ class MaskedLayers:
         survivors = layer.mask * mask
         layer.mask.copy_(mask)
         layer.parameter.detach().mul_(survivors)
-        self.clear_state(layer, survivors)
+        if not keep_state:
+            self.clear_state(layer, survivors)
 
     def draw_random_masks(self) -> None:
         """Give every layer a uniformly random mask of its count; the same on every device."""
@@ -214,17 +166,32 @@ class MaskedLayers:
 
         Where weights do not train behind their mask, only active ones can be kept.
         """
-        free = [layer for layer in self.layers if layer.prunable]
+        self.keep_highest_globally(
+            [
+                layer.dense_values.abs()
+                if layer.dense is not None
+                else torch.where(layer.mask.bool(), layer.parameter.detach().abs(), -1.0)
+                for layer in self.layers
+            ],
+            count,
+        )
+
+    @torch.no_grad()
+    def keep_highest_globally(self, scores: Sequence[Tensor], count: int) -> None:
+        """Keep the `count` weights of highest score over all layers; dense layers keep all of theirs.
+
+        Parameters
+        ----------
+        scores
+            One tensor a layer, shape of its weight.
+        count
+            How many to keep, those of dense layers included.
+        """
+        free = [(layer, score) for layer, score in zip(self.layers, scores, strict=True) if layer.prunable]
         count -= sum(layer.size for layer in self.layers if not layer.prunable)
-        scores = [
-            layer.dense_values.abs()
-            if layer.dense is not None
-            else torch.where(layer.mask.bool(), layer.parameter.detach().abs(), -1.0)
-            for layer in free
-        ]
-        kept = top_k_mask(torch.cat([score.reshape(-1) for score in scores]), count)
-        parts = torch.split(kept, [layer.size for layer in free])
-        for layer, part in zip(free, parts, strict=True):
+        kept = top_k_mask(torch.cat([score.reshape(-1) for _, score in free]), count)
+        parts = torch.split(kept, [layer.size for layer, _ in free])
+        for (layer, _), part in zip(free, parts, strict=True):
             self.set_mask(layer, part.view(layer.parameter.shape), None)
 
     def clear_state(self, layer: SparseLayer, keep: Tensor) -> None:
@@ -243,9 +210,11 @@ class MaskedLayers:
         """Return what trains behind the masks, where anything does."""
         return [layer.dense for layer in self.layers if layer.dense is not None]
 
-    def apply_masks(self) -> None:
-        """Set every inactive weight to 0."""
-        torch._foreach_mul_([p.detach() for p in self.parameters()], [layer.mask for layer in self.layers])
+    def apply_masks(self, known: Collection[SparseLayer] = ()) -> None:
+        """Set every inactive weight to 0; in the layers `known` it is already."""
+        layers = [layer for layer in self.layers if layer not in known]
+        if layers:
+            torch._foreach_mul_([layer.parameter.detach() for layer in layers], [layer.mask for layer in layers])
 
     @property
     def active(self) -> int:

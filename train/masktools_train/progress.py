@@ -30,6 +30,11 @@ class EpochRecord:
         Finished steps that needed the gradient of inactive weights, or had none.
     seconds
         Wall time of the epoch, with evaluation.
+    settled_kappa
+        Under ``freeze_when``, the smallest kappa of the mask with those of the epochs before; None as long as these are
+        too few, and once the mask is frozen.
+    frozen_epoch
+        Epoch whose mask was kept from then on; None as long as none is.
     """
 
     epoch: int
@@ -44,6 +49,8 @@ class EpochRecord:
     lr: float | None
     dense_gradient_steps: int
     seconds: float
+    settled_kappa: float | None = None
+    frozen_epoch: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain values."""
@@ -62,6 +69,9 @@ class Observer(Protocol):
     def epoch_done(self, record: EpochRecord) -> None:
         """Take note of a finished and recorded epoch."""
 
+    def noted(self, message: str) -> None:
+        """Pass on something worth knowing."""
+
     def warned(self, message: str) -> None:
         """Pass on that something is not as one might expect; training goes on."""
 
@@ -76,6 +86,9 @@ class SilentObserver:
         """Ignore it."""
 
     def epoch_done(self, record: EpochRecord) -> None:
+        """Ignore it."""
+
+    def noted(self, message: str) -> None:
         """Ignore it."""
 
     def warned(self, message: str) -> None:

@@ -5,11 +5,14 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 
 from masktools.errors import RecipeError
+
+if TYPE_CHECKING:
+    from masktools_train.algorithms.base import Algorithm
 
 __all__ = [
     "AlgorithmSpec",
@@ -30,6 +33,7 @@ class _Frozen(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+_Share = Annotated[float, pydantic.Field(gt=0, le=1)]
 _Decay = Annotated[float, pydantic.Field(ge=0, lt=1)]
 
 
@@ -89,7 +93,9 @@ class AlgorithmSpec(_Frozen):
     density: float = pydantic.Field(0.1, gt=0, le=1)
     distribution: str | None = None
     dense_layers: tuple[str, ...] = ()
+    layer_densities: dict[str, _Share] = {}
     freeze_epoch: int | None = pydantic.Field(None, ge=0)
+    freeze_when: str | None = None
     options: dict[str, Any] = {}
 
 
@@ -124,6 +130,7 @@ class Recipe(_Frozen):
     schedule: ScheduleSpec = ScheduleSpec()
     algorithm: AlgorithmSpec = AlgorithmSpec()
     snapshot: SnapshotSpec = SnapshotSpec()
+    execution: Literal["masked", "sparse", "auto"] = "masked"
     origin: OriginSpec | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -210,7 +217,7 @@ def resolve_recipe(raw: Mapping[str, Any], overrides: Mapping[str, Any] | None =
     if name == "dense" and (spec.get("name") != "dense" or "density" not in spec):
         spec["density"] = 1.0  # a density that was meant for another algorithm
     options = {**_table(by_algorithm, name, "algorithms."), **_table(spec, "options", "algorithm.")}
-    for key in ("density", "distribution", "dense_layers", "freeze_epoch"):
+    for key in ("density", "distribution", "dense_layers", "layer_densities", "freeze_epoch", "freeze_when"):
         if key in options:
             spec[key] = options.pop(key)
     spec["options"] = options
@@ -226,7 +233,7 @@ def resolve_recipe(raw: Mapping[str, Any], overrides: Mapping[str, Any] | None =
         recipe = Recipe.model_validate(tree)
     except pydantic.ValidationError as error:
         raise RecipeError(f"recipe: {_explain(error)}") from None
-    _check(recipe, algorithm.distributions, algorithm.dynamic)
+    _check(recipe, algorithm)
     return recipe
 
 
@@ -260,17 +267,29 @@ def _explain(error: pydantic.ValidationError, prefix: str = "") -> str:
     return "; ".join(parts())
 
 
-def _check(recipe: Recipe, distributions: tuple[str, ...], dynamic: bool) -> None:
+def _check(recipe: Recipe, algorithm: "type[Algorithm]") -> None:
     """Check what depends on more than one key."""
+    from masktools_train.early_structure import EarlyStructure
+
     spec = recipe.algorithm
-    if spec.distribution not in distributions:
+    if spec.distribution not in algorithm.distributions:
         raise RecipeError(
-            f"distribution {spec.distribution!r} does not go with {spec.name}; use {', '.join(distributions)}"
+            f"distribution {spec.distribution!r} does not go with {spec.name}; use {', '.join(algorithm.distributions)}"
         )
     if spec.name == "dense" and spec.density != 1:
         raise RecipeError(f"density: algorithm 'dense' keeps all weights, density {spec.density} does not go with it")
-    if spec.freeze_epoch is not None and not dynamic:
-        raise RecipeError(f"freeze_epoch: the mask of algorithm {spec.name!r} does not change while it trains")
+    if spec.name == "dense" and spec.layer_densities:
+        raise RecipeError("layer_densities: algorithm 'dense' keeps all weights")
+    if spec.layer_densities and spec.distribution == "global":
+        raise RecipeError("layer_densities: layers compete under the distribution 'global'; use another one")
+    reason = algorithm.why_not_frozen()
+    for key in ("freeze_epoch", "freeze_when"):
+        if getattr(spec, key) is not None and reason is not None:
+            raise RecipeError(f"{key}: {reason}")
+    if spec.freeze_when is not None:
+        if spec.freeze_epoch is not None:
+            raise RecipeError("freeze_epoch and freeze_when cannot be given together")
+        EarlyStructure(spec.freeze_when)
     if spec.freeze_epoch is not None and spec.freeze_epoch > recipe.epochs:
         raise RecipeError(f"freeze_epoch {spec.freeze_epoch} is after the last epoch, {recipe.epochs}")
     if recipe.schedule.warmup_epochs > recipe.epochs:

@@ -1,6 +1,6 @@
 """Keep the weights of any module sparse while any optimizer trains them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +10,9 @@ from torch.optim import Optimizer
 from masktools.errors import RecipeError
 from masktools_train.algorithms.base import Algorithm
 from masktools_train.execution.active_gradient import restrict_gradient, restrictable
-from masktools_train.masked_layers import MaskedLayers
+from masktools_train.execution.execution import Execution
+from masktools_train.masked_layers import MaskedLayers, SparseLayer
+from masktools_train.probe import Batch, Loss
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
@@ -46,14 +48,28 @@ class Sparsifier(MaskedLayers):
     seed
         Seed of random masks.
     dense_layers
-        Names of weights that stay dense; they do not count against the density.
+        Names of weights that stay dense; they do not count against the density. ``first`` and ``last`` are names too.
+    layer_densities
+        Densities of single layers, by name; they do not count against the density either.
     freeze_step
         Number of steps after which the masks stay as they are, for dynamic algorithms; None is never.
     masks
         Boolean masks of all layers to start from, in place of the algorithm's own first ones.
+    steps_per_epoch
+        Length of an epoch in steps, for algorithms that count in epochs (SET, SNFS).
+    batches
+        Training data, pairs of inputs and targets on the device, for algorithms that look at it before they prune: SNIP
+        takes the first batch, GraSP the first examples of every class, SynFlow only the shape of an input.
+    loss
+        Loss of outputs and targets for these, a mean over the batch; cross-entropy when None.
+    execution
+        How linear layers compute on a CPU: ``masked`` as dense ones, truly ``sparse``, or ``auto``, whichever a short
+        measurement finds faster. Results are equal to rounding.
 
     Attributes
     ----------
+    execution
+        How the layers compute.
     dense_gradient_steps
         Number of finished steps that needed the gradient of inactive weights.
 
@@ -76,9 +92,14 @@ class Sparsifier(MaskedLayers):
         dense_layers: Collection[str] = (),
         freeze_step: int | None = None,
         masks: Mapping[str, Tensor] | None = None,
+        execution: str = "masked",
+        layer_densities: Mapping[str, float] | None = None,
+        steps_per_epoch: int | None = None,
+        batches: Iterable[Batch] | None = None,
+        loss: Loss | None = None,
     ) -> None:
-        if freeze_step is not None and not algorithm.dynamic:
-            raise RecipeError(f"freeze: the mask of algorithm {algorithm.name!r} does not change while it trains")
+        if freeze_step is not None:
+            self._require_freezing(algorithm)
         super().__init__(
             model,
             density=density,
@@ -86,6 +107,10 @@ class Sparsifier(MaskedLayers):
             total_steps=total_steps,
             seed=seed,
             dense_layers=dense_layers,
+            layer_densities=layer_densities,
+            steps_per_epoch=steps_per_epoch,
+            batches=batches,
+            loss=loss,
         )
         self.algorithm = algorithm
         self.freeze_step = freeze_step
@@ -93,15 +118,21 @@ class Sparsifier(MaskedLayers):
         self._model = model
         self._handles: list[RemovableHandle] = []
         self._restricted: list[nn.Linear] = []
+        self._compact: list[SparseLayer] = []
+        self.execution = Execution(execution, model, self.layers)
         self.attach(optimizer)
+        # Whoever looks at the network first sees it dense, and differentiates it twice.
+        self.execution.prepare(possible=False, dense_gradient=False)
         with torch.no_grad():
             if masks is None:
                 algorithm.start(self)
             else:
                 self.adopt(masks)
             self.apply_masks()
+        self.probe.let_go()
         if freeze_step == 0:
             self._freeze()
+        self._prepare()
 
     def attach(self, optimizer: Optimizer, step: int = 0) -> None:
         """Go on with another optimizer, as if `step` steps were done; the masks stay.
@@ -126,51 +157,93 @@ class Sparsifier(MaskedLayers):
         self._handles = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
+            optimizer.register_state_dict_pre_hook(self.execution.settle),
         ]
         with torch.no_grad():
             self.apply_masks()
+        self._prepare()
 
     def detach(self) -> None:
         """Remove the hooks: the weights stay sparse until something else changes them."""
         while self._handles:
             self._handles.pop().remove()
+        if self.optimizer is not None:
+            self.execution.settle(self.optimizer)
+        self.execution.prepare(possible=False, dense_gradient=False)
+
+    def _prepare(self) -> None:
+        """Tell the layers what the next step asks of them."""
+        dense = not self.frozen and self.algorithm.reads_dense_gradient(self.step + 1, self.total_steps)
+        self.execution.prepare(self.frozen or not self.algorithm.trains_dense, dense)
 
     @property
     def frozen(self) -> bool:
         """Whether the masks do not change any more."""
         return not self.algorithm.dynamic or (self.freeze_step is not None and self.step >= self.freeze_step)
 
+    def freeze(self) -> None:
+        """Keep the masks as they are from now on, as `freeze_step` does.
+
+        Raises
+        ------
+        RecipeError
+            If freezing makes no sense for the algorithm.
+        """
+        self._require_freezing(self.algorithm)
+        if not self.frozen:
+            self.freeze_step = self.step
+            self._freeze()
+            self._prepare()
+
+    @staticmethod
+    def _require_freezing(algorithm: Algorithm) -> None:
+        reason = algorithm.why_not_frozen()
+        if reason is not None:
+            raise RecipeError(f"freeze: {reason}")
+
     @torch.no_grad()
     def _before_step(self, optimizer: Optimizer, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         if kwargs.get("closure") is not None or any(argument is not None for argument in args[1:]):
             raise RecipeError("optimizer.step(closure) cannot be kept sparse: call backward first, then step()")
         number = self.step + 1
+        self._compact = []
         if not self.frozen:
             self.dense_gradient_steps += self.algorithm.reads_dense_gradient(number, self.total_steps)
+            if self.algorithm.reads_dense_gradient(number, self.total_steps):
+                self.execution.settle(optimizer)
             if self.algorithm.replace_step(self):
                 # Without gradients the optimizer skips every parameter: the update stands in for the step.
                 optimizer.zero_grad(set_to_none=True)
                 return
             if self.algorithm.trains_dense:
-                torch._foreach_copy_([p.detach() for p in self.parameters()], self.dense_weights())
+                self.algorithm.expose(self)
+                return
+            if self.algorithm.keeps_dense_state:
                 return
         elif all(layer.count == layer.size for layer in self.layers):
             self.dense_gradient_steps += 1
-        pairs = [(layer.parameter.grad, layer.mask) for layer in self.layers if layer.parameter.grad is not None]
+        self._compact = self.execution.begin(optimizer)
+        pairs = [
+            (layer.parameter.grad, layer.mask)
+            for layer in self.layers
+            if layer.parameter.grad is not None and layer not in self._compact
+        ]
         if pairs:
             torch._foreach_mul_([gradient for gradient, _ in pairs], [mask for _, mask in pairs])
 
     @torch.no_grad()
     def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
-        del optimizer, args, kwargs
+        del args, kwargs
+        self.execution.end(optimizer)
         if not self.frozen:
             if self.algorithm.trains_dense:
-                torch._foreach_copy_(self.dense_weights(), [p.detach() for p in self.parameters()])
+                self.algorithm.conceal(self)
             self.algorithm.after_step(self)
         self.step += 1
         if self.freeze_step == self.step:
             self._freeze()
-        self.apply_masks()
+        self.apply_masks(self._compact)
+        self._prepare()
 
     def _freeze(self) -> None:
         """Fix the masks: from here on no gradient of an inactive weight is of any use."""
@@ -179,9 +252,17 @@ class Sparsifier(MaskedLayers):
             layer.dense = None
             self.clear_state(layer, layer.mask)
             for module in self._model.modules():
-                if isinstance(module, nn.Linear) and module.weight is layer.parameter and restrictable(module):
+                if not isinstance(module, nn.Linear) or module.weight is not layer.parameter:
+                    continue
+                if restrictable(module) and not self.execution.covers(layer):
                     restrict_gradient(module, layer.mask)
                     self._restricted.append(module)
+
+    def clear_state(self, layer: SparseLayer, keep: Tensor) -> None:
+        """Set optimizer state of the parameter's shape to 0 where `keep` is 0."""
+        if self.optimizer is not None:
+            self.execution.settle(self.optimizer, layer)
+        super().clear_state(layer, keep)
 
     def _thaw(self) -> None:
         """Let frozen layers compute all gradients again."""
@@ -192,9 +273,12 @@ class Sparsifier(MaskedLayers):
         """Return everything that changes, for `load_state_dict`."""
         return {
             "step": self.step,
+            "freeze_step": self.freeze_step,
             "dense_gradient_steps": self.dense_gradient_steps,
             "masks": self.masks(),
             "dense": {layer.name: layer.dense for layer in self.layers if layer.dense is not None},
+            "scores": {layer.name: layer.scores for layer in self.layers if layer.scores is not None},
+            "execution": self.execution.state_dict(),
         }
 
     @torch.no_grad()
@@ -202,14 +286,19 @@ class Sparsifier(MaskedLayers):
         """Take up what `state_dict` returned, for the same model and options."""
         self._thaw()
         self.step = state["step"]
+        self.freeze_step = state.get("freeze_step", self.freeze_step)
         self.dense_gradient_steps = state["dense_gradient_steps"]
         for layer in self.layers:
             layer.mask.copy_(state["masks"][layer.name])
             layer.known_count = None
             dense = state["dense"].get(layer.name)
             layer.dense = None if dense is None else dense.to(layer.mask.device, copy=True)
+            scores = state.get("scores", {}).get(layer.name)
+            layer.scores = None if scores is None else scores.to(layer.mask.device, copy=True)
         if self.algorithm.dynamic and self.frozen:
             self._freeze()
+        self.execution.load_state_dict(state.get("execution", {}))
+        self._prepare()
 
 
 def _distribution(algorithm: Algorithm, distribution: str | None) -> str:

@@ -15,8 +15,8 @@ from masktools.topology.graph import Topology
 from masktools_train.algorithms import REGISTRY
 from masktools_train.batches import Batches
 from masktools_train.data import Dataset, load_data
+from masktools_train.early_structure import EarlyStructure
 from masktools_train.evaluation import evaluate
-from masktools_train.masked_layers import prunable_weights
 from masktools_train.models import build_model
 from masktools_train.optimizers import build_optimizer
 from masktools_train.progress import EpochRecord, Observer
@@ -110,10 +110,16 @@ class Trainer:
             total_steps=self.total_steps,
             distribution=spec.distribution,
             seed=recipe.seed,
-            dense_layers=_named_layers(self.model, spec.dense_layers),
+            dense_layers=spec.dense_layers,
+            layer_densities=spec.layer_densities,
             freeze_step=None if spec.freeze_epoch is None else spec.freeze_epoch * self.steps_per_epoch,
             masks=start.masks,
+            steps_per_epoch=self.steps_per_epoch,
+            batches=self._batches.epoch(0),
+            execution=recipe.execution,
         )
+        self._early = None if spec.freeze_when is None else EarlyStructure(spec.freeze_when)
+        self._frozen_epoch: int | None = None
         # Layers that stay dense are no part of what is pruned by a share.
         dense = sum(layer.size for layer in self.sparsifier.layers if not layer.prunable)
         free = self._algorithm.level_counts(self.sparsifier.size - dense, self.sparsifier.target - dense)
@@ -250,6 +256,7 @@ class Trainer:
         self, each_epoch: Callable[["Trainer"], None], begun: float, sums: tuple[Tensor, Tensor, int] | None
     ) -> None:
         train_loss = train_accuracy = lr = None
+        settled = self._look_for_structure()
         score = evaluate(self.model, self.data)
         if sums is not None:
             train_loss, train_accuracy = float(sums[0]) / sums[2], float(sums[1]) / sums[2]
@@ -271,10 +278,28 @@ class Trainer:
             lr=lr,
             dense_gradient_steps=self.sparsifier.dense_gradient_steps,
             seconds=round(time.perf_counter() - begun, 4),
+            settled_kappa=settled,
+            frozen_epoch=self._frozen_epoch,
         )
         self.records.append(record)
+        news = self.sparsifier.execution.news()
+        if news is not None:
+            self._observer.noted(news)
         each_epoch(self)
         self._observer.epoch_done(record)
+
+    def _look_for_structure(self) -> float | None:
+        """Freeze the mask where it has settled, or should be by now; return the kappa that is looked at."""
+        if self._frozen_epoch is not None:
+            return None
+        kappa = None
+        if self._early is not None and self.epoch > 0:
+            if self._early.settled(self.sparsifier.masks()):
+                self.sparsifier.freeze()
+            kappa = self._early.kappa
+        if self.sparsifier.freeze_step is not None and self.sparsifier.frozen:
+            self._frozen_epoch = self.epoch
+        return kappa
 
     # -- stopping and going on ----------------------------------------------------------------------------
 
@@ -289,6 +314,7 @@ class Trainer:
             "optimizer": self._optimizer.state_dict(),
             "sparsifier": self.sparsifier.state_dict(),
             "rewind": self._rewind_state,
+            "early": None if self._early is None else self._early.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -298,6 +324,9 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.sparsifier.load_state_dict(state["sparsifier"])
+        self._frozen_epoch = self.records[-1].frozen_epoch
+        if self._early is not None:
+            self._early.load_state_dict(state["early"], self.device)
         rewind = state["rewind"]
         self._rewind_state = None if rewind is None else {k: v.to(self.device) for k, v in rewind.items()}
 
@@ -322,13 +351,6 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         if own[name].shape != value.shape:
             raise RecipeError(f"{name!r} has shape {tuple(value.shape)}, the model needs {tuple(own[name].shape)}")
     model.load_state_dict(dict(state), strict=False)
-
-
-def _named_layers(model: nn.Module, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Put names in place of ``first`` and ``last``."""
-    layers = list(prunable_weights(model))
-    ends = {"first": layers[0], "last": layers[-1]} if layers else {}
-    return tuple(ends.get(name, name) for name in names)
 
 
 @contextlib.contextmanager

@@ -64,6 +64,7 @@ class TrainResult:
             "active": self.final.active,
             "density": self.final.density,
             "dense_gradient_steps": self.final.dense_gradient_steps,
+            "frozen_epoch": self.final.frozen_epoch,
             "steps": self.final.step,
             "seconds": round(math.fsum(record.seconds for record in self.records), 3),
             "config": dict(self.config),

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 import pydantic
+import torch
 
 if TYPE_CHECKING:
     from masktools_train.masked_layers import MaskedLayers
@@ -31,10 +32,20 @@ class Algorithm(pydantic.BaseModel, ABC):
     """Whether the mask changes during training, so that freezing it means something."""
     trains_dense: ClassVar[bool] = False
     """Whether the forward pass uses the masked weights while all weights keep training (straight-through)."""
+    keeps_dense_state: ClassVar[bool] = False
+    """Whether the optimizer sees the gradient of inactive weights too and keeps its state of them."""
 
     @abstractmethod
     def start(self, masked: MaskedLayers) -> None:
-        """Set the first mask of every layer."""
+        """Set the first mask of every layer.
+
+        All weights are in place, and `MaskedLayers.probe` gives model and data to algorithms that look first.
+        """
+
+    @classmethod
+    def why_not_frozen(cls) -> str | None:
+        """Return why the mask cannot be frozen, as the end of a sentence; None where it can."""
+        return None if cls.dynamic else f"the mask of algorithm {cls.name!r} does not change while it trains"
 
     def reads_dense_gradient(self, step: int, total_steps: int) -> bool:
         """Return whether the rule needs the gradient of inactive weights too, at this step.
@@ -58,8 +69,16 @@ class Algorithm(pydantic.BaseModel, ABC):
         del masked
         return False
 
+    def expose(self, masked: MaskedLayers) -> None:
+        """Put what trains behind the masks into the parameters, before the optimizer steps (`trains_dense`)."""
+        torch._foreach_copy_([p.detach() for p in masked.parameters()], masked.dense_weights())
+
+    def conceal(self, masked: MaskedLayers) -> None:
+        """Take it out again after the step; the masks are applied to what is in the parameters then."""
+        torch._foreach_copy_(masked.dense_weights(), [p.detach() for p in masked.parameters()])
+
     def after_step(self, masked: MaskedLayers) -> None:
-        """Change the masks after an optimizer step."""
+        """Change the masks after an optimizer step, which `MaskedLayers.step` does not count yet."""
         del masked
 
     def level_counts(self, size: int, target: int) -> list[int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from masktools_train.algorithms.base import Algorithm
-from masktools_train.selection import top_k_mask
+from masktools_train.carried_selection import carried_top_k_mask
 
 if TYPE_CHECKING:
     from masktools_train.masked_layers import MaskedLayers
@@ -46,4 +46,5 @@ class DNW(Algorithm):
             return
         for layer in masked.layers:
             if layer.count < layer.size:
-                masked.set_mask(layer, top_k_mask(layer.dense_values.abs(), layer.count), layer.count)
+                mask, layer.band = carried_top_k_mask(layer.dense_values.abs(), layer.count, layer.band)
+                masked.set_mask(layer, mask, layer.count)

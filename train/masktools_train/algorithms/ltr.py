@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pydantic
 
 from masktools_train.algorithms.base import Algorithm
+from masktools_train.durations import DURATION, steps_of
 
 if TYPE_CHECKING:
     from masktools_train.masked_layers import MaskedLayers
@@ -33,7 +34,7 @@ class LTR(Algorithm):
     distributions = ("global",)
 
     prune_rate: float = pydantic.Field(0.2, gt=0, lt=1)
-    rewind: str = pydantic.Field("1ep", pattern=r"^\d+(ep|it)$")
+    rewind: str = pydantic.Field("1ep", pattern=DURATION)
     """Where to rewind to: ``2ep`` (epochs) or ``500it`` (iterations)."""
 
     def start(self, masked: MaskedLayers) -> None:
@@ -41,8 +42,7 @@ class LTR(Algorithm):
 
     def rewind_step(self, steps_per_epoch: int) -> int:
         """Return the step to rewind to."""
-        number = int(self.rewind[:-2])
-        return number * steps_per_epoch if self.rewind.endswith("ep") else number
+        return steps_of(self.rewind, steps_per_epoch, "rewind")
 
     def level_counts(self, size: int, target: int) -> list[int]:
         """Return the remaining weights level by level, from all of them to the target."""

@@ -67,7 +67,7 @@ class RigL(Algorithm):
         return True
 
 
-def exchange(mask: Tensor, weight: Tensor, gradient: Tensor, count: int, k: int) -> Tensor:
+def exchange(mask: Tensor, weight: Tensor, gradient: Tensor, count: int, k: int, grown: int | None = None) -> Tensor:
     """Return the mask after dropping the `k` smallest active weights and growing `k` by gradient.
 
     Parameters
@@ -77,14 +77,16 @@ def exchange(mask: Tensor, weight: Tensor, gradient: Tensor, count: int, k: int)
     weight, gradient
         Dense values, shape of the mask.
     count, k
-        Active weights, and how many of them to exchange.
+        Active weights, and how many of them to drop.
+    grown
+        How many to grow, if not as many.
 
     Returns
     -------
     Tensor
-        Boolean, exactly `count` true.
+        Boolean, exactly ``count - k + grown`` true.
     """
     active = mask.bool()
     kept = top_k_mask(torch.where(active, weight.abs(), -1.0), count - k)
-    grown = top_k_mask(torch.where(kept, -1.0, gradient.abs()), k)
-    return kept | grown
+    new = top_k_mask(torch.where(kept, -1.0, gradient.abs()), k if grown is None else grown)
+    return kept | new

@@ -142,7 +142,9 @@ def _fixed(source: Restored, masks: Mapping[str, Tensor], variant: str, seed: in
         "density": source.snapshot.density,
         "distribution": "uniform",
         "options": {},
+        "layer_densities": {},
         "freeze_epoch": None,
+        "freeze_when": None,
     }
     origin = OriginSpec(
         variant=variant, run=source.run.name, epoch=source.snapshot.epoch, masks_digest=digest.hexdigest()
