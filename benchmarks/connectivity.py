@@ -4,13 +4,14 @@
     pip install igraph    # not a dependency; without it its rows are left out
 
 Two networks at 90 % sparsity: ResNet-50 (its operator graph traced, ERK densities) and a perceptron with four layers
-of 4096 x 4096. "Full connectivity" is `masktools.connectivity_of`: effective weights, dead, ghost and foldable units, paths,
-components and symmetries, position by position and through residual connections. The kernels are what an analysis of the bare channel
-graph needs in SciPy: building it, its weak components, reachability both ways, path counts. The libraries do the
-same to the same channel graph. Prints times and ratios.
+of 4096 x 4096. "Full connectivity" is `masktools.connectivity_of`: effective weights, dead, ghost and foldable units,
+paths and components, position by position and through residual connections. The kernels are what an analysis of the
+bare channel graph needs in SciPy: building it, its weak components, reachability both ways, path counts. The libraries
+do the same to the same channel graph. Prints times and ratios.
 """
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -32,7 +33,7 @@ Edges = tuple[NDArray[np.int64], NDArray[np.int64], int, int, int]
 def perceptron(widths: tuple[int, ...], density: float) -> tuple[Topology, Masks]:
     """Return a perceptron and random masks of a density."""
     nodes, masks, rng = [Node("input", (), widths[:1])], {}, np.random.default_rng(0)
-    for number, (fed, out) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+    for number, (fed, out) in enumerate(itertools.pairwise(widths), start=1):
         nodes.append(Node("linear", (len(nodes) - 1,), (out,), weight=f"fc{number}"))
         masks[f"fc{number}"] = rng.random((out, fed)) < density
     return Topology((*nodes, Node("output", (len(nodes) - 1,), widths[-1:]))), masks
@@ -78,7 +79,7 @@ def channel_edges(topology: Topology, masks: Masks) -> Edges:
 
 def by_scipy(topology: Topology, masks: Masks) -> dict[str, Callable[[], Any]]:
     """Return the kernels."""
-    sources, targets, size, inputs, outputs = channel_edges(topology, masks)
+    sources, targets, size, _, _ = channel_edges(topology, masks)
     layers = [layer_matrix(topology, masks, index) for index in range(len(topology.nodes))]
 
     def build() -> Any:
