@@ -123,3 +123,16 @@ def test_the_table_counts_what_lies_beyond_the_draws():
     assert "of 4 are beyond all 9 random masks, at most 0.800 would be by chance" in few.tables[2].reading
     many = connectivity_document(connectivity_of(topology, masks, DrawPlan("layer", 199, 0), measures=["degrees"]))
     assert "differ from the null (adjusted two-sided p at most 0.05)" in many.tables[2].reading
+
+
+def test_a_layer_that_the_null_cannot_change_is_no_test_of_its_own_degrees():
+    topology, shapes = mlp(12, 10, 8)
+    masks = random_masks(shapes, 0.3, 0)
+    masks["fc1"][:] = True
+    result = connectivity_of(topology, masks, DrawPlan("layer", 9, 0), measures=["degrees", "throughput"])
+    full, other = (result.level("fan_in_gini", name) for name in ("fc1", "fc2"))
+    assert (full.free, full.adjusted_p_value) == (False, None)
+    assert other.adjusted_p_value == other.p_value
+    # Paths through it depend on the layer behind it, and so do its effective weights.
+    assert result.level("path_edges", "fc1").free
+    assert result.level("effective", "fc1").free

@@ -163,27 +163,35 @@ def connectivity_of(
             ("components", TOTAL): float(total.components),
         }
         measure = functools.partial(_measure, topology, tuple(family.name for family in families), of)
-        trial, by_density = _trials(measure, {**base, **numbers}, masks, plan, weights, topology.groups, fixed)
+        wide = {term.name for family in families for term in family.terms if family.wide or of == "effective"}
+        draw = _Drawing(masks, weights, topology.groups, frozenset(fixed), frozenset({"effective", *wide}))
+        trial, by_density = _trials(measure, {**base, **numbers}, draw, plan)
     names = tuple(family.name for family in families)
     return Connectivity(layers, total, trial=trial, by_density=by_density, families=names, of=of, numbers=numbers)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Drawing:
+    """What random masks are drawn from, and which numbers of a layer they change through other layers."""
+
+    masks: Masks
+    weights: Weights | None
+    groups: Mapping[str, int]
+    fixed: frozenset[str]
+    wide: frozenset[str]
+
+
 def _trials(
-    measure: Callable[[Masks, Weights | None], Numbers],
-    observed: Numbers,
-    masks: Masks,
-    plan: DrawPlan,
-    weights: Weights | None,
-    groups: Mapping[str, int],
-    fixed: Iterable[str],
+    measure: Callable[[Masks, Weights | None], Numbers], observed: Numbers, draw: _Drawing, plan: DrawPlan
 ) -> tuple[Trial, Trial]:
     """Place what was observed among random masks of the plan, and among ones of the same densities."""
     tails: dict[str, Literal["two-sided"]] = {name: "two-sided" for name, _ in observed}
     plans = (plan, dataclasses.replace(plan, null=DENSITY_ALONE))
     trials: list[Trial] = []
     for each in dict.fromkeys(plans):
-        drawn = drawn_numbers(measure, masks, each, weights=weights, groups=groups, fixed=fixed)
-        trials.append(trial_of(observed, drawn, each, tails))
+        drawn = drawn_numbers(measure, draw.masks, each, weights=draw.weights, groups=draw.groups, fixed=draw.fixed)
+        free = each.free(draw.masks, draw.groups, draw.fixed)
+        trials.append(trial_of(observed, drawn, each, tails, free=free, wide=draw.wide))
     return trials[0], trials[-1]
 
 

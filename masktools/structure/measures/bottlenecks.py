@@ -36,4 +36,5 @@ FAMILY = Family(
         Term("worst_classes"),
     ),
     _measure,
+    wide=True,
 )

@@ -39,9 +39,13 @@ class Family:
         Its numbers. Each is measured for layers, for the whole network, or for both.
     measure
         Measures them; what is not defined is None or left out.
+    wide
+        Whether the number of a layer depends on other layers, or on weights: a null can then change it even where it
+        cannot change the mask of the layer.
     """
 
     name: str
     summary: str
     terms: tuple[Term, ...]
     measure: Callable[[Network], Numbers]
+    wide: bool = False

@@ -25,4 +25,5 @@ FAMILY = Family(
     "weights only; random masks carry the same weights to other places",
     (Term("neural_persistence", "persistence"), Term("neural_persistence_joined", "merges only")),
     _measure,
+    wide=True,
 )

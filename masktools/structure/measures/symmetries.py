@@ -22,4 +22,5 @@ FAMILY = Family(
     "number of kinds of units that cannot be exchanged; a set of units is called by the layer that makes it",
     (Term("log10_symmetries", "log10"), Term("distinct_units", "kinds")),
     _measure,
+    wide=True,
 )

@@ -22,4 +22,5 @@ FAMILY = Family(
     "spread (participation ratio)",
     (Term("largest_path_share", "busiest edge"), Term("path_edges", "edges in effect")),
     _measure,
+    wide=True,
 )
