@@ -119,8 +119,8 @@ def test_compare_with_a_null_and_after_alignment(mlp_run, output):
     a, b = mlp_run("a", 0), mlp_run("b", 1)
     options = ("--null", "neuron", "--align", "--draws", 199, "--seed", 4)
     expected = compare(a, b, null="neuron", align="masks", draws=199, seed=4)
-    result = json.loads(output("compare", a, b, *options, "--format", "json"))
-    assert result == {**result, **expected.to_dict()}
+    few = json.loads(output("compare", a, b, *options, "--draws", 9, "--format", "json"))
+    assert few == {**few, **compare(a, b, null="neuron", align="masks", draws=9, seed=4).to_dict()}
     flat = " ".join(output("compare", a, b, *options).split())
     assert "Shared weights; null: 199 random masks 'neuron'" in flat
     assert "by the same alignment" in flat

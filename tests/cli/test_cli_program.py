@@ -1,4 +1,5 @@
 import os
+import shlex
 import subprocess
 import sys
 import typing
@@ -96,7 +97,7 @@ def test_help_of_each_command_leads_with_examples_that_parse(command, capsys):
     assert command.examples
     for example in command.examples:
         assert f"  {example}\n" in text
-        words = example.split()
+        words = shlex.split(example)
         assert words[:2] == ["masktools", command.name]
         parser.make_context(command.name, words[2:])
 
