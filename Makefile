@@ -20,7 +20,7 @@ demo: $(INSTALLED)
 
 # Two workers, a thread each: a thread pool in each of them would only fight for the cores.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
