@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypedDict
 import typer
 
 from masktools.cli.command import Command
-from masktools.cli.options import JobsOption, OptionalNullOption, OptionalNullSeedOption
+from masktools.cli.options import JobsOption, OptionalNullOption, OptionalNullSeedOption, epoch_number
 from masktools.cli.output import FormatOption, OutputOption, emit
 from masktools.errors import MasktoolsError, StructureError
 
@@ -133,11 +133,11 @@ def compare(
     options: Options = {"null": null or "layer", "draws": draws, "seed": seed or 0, "jobs": jobs, "align": on}
     pairs: tuple[Comparison, ...]
     if more:
-        several = compare_many([run_a, run_b, *more], _number(epoch), nnstd=bool(nnstd), **options)
+        several = compare_many([run_a, run_b, *more], epoch_number(epoch), nnstd=bool(nnstd), **options)
         pairs = several.pairs
         emit(comparisons_document(several), format, output)
     else:
-        pairs = (compare_two(run_a, run_b, _number(epoch), nnstd=nnstd, **options),)
+        pairs = (compare_two(run_a, run_b, epoch_number(epoch), nnstd=nnstd, **options),)
         emit(comparison_document(pairs[0]), format, output)
     if fail_below is None:
         return
@@ -149,13 +149,6 @@ def compare(
             )
     if min(pair.total.kappa for pair in pairs if pair.total.kappa is not None) < fail_below:
         raise typer.Exit(BELOW_GATE)
-
-
-def _number(epoch: str | None) -> int | None:
-    try:
-        return None if epoch is None else int(epoch)
-    except ValueError:
-        raise typer.BadParameter(f"{epoch!r} is neither a number nor 'all'", param_hint="'--epoch'") from None
 
 
 COMMAND = Command(

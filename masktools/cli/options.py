@@ -18,6 +18,7 @@ __all__ = [
     "OptionalNullSeedOption",
     "QuietOption",
     "RunArgument",
+    "epoch_number",
 ]
 
 NullName: TypeAlias = Literal["global", "layer", "neuron", "degree", "tap"]
