@@ -13,10 +13,24 @@ from masktools.masks import PackedMask
 from masktools.snapshot import layout
 from masktools.topology.graph import Topology
 
-__all__ = ["AXES", "LayerContent", "SnapshotContent"]
+__all__ = ["AXES", "LayerContent", "SnapshotContent", "axis_order"]
 
 AXES: Mapping[int, str] = {2: "out,in", 3: "out,in,k", 4: "out,in,kh,kw", 5: "out,in,kd,kh,kw"}
 """Meaning of a weight's axes by their number, when nothing else is said (PyTorch's layout)."""
+
+
+def axis_order(axes: str, rank: int) -> list[int] | None:
+    """Return how to transpose a layer into PyTorch's order, or None where its axes are no order of that.
+
+    Parameters
+    ----------
+    axes
+        Names of its axes, separated by commas.
+    rank
+        Number of its axes.
+    """
+    found, wanted = axes.split(","), AXES.get(rank, "").split(",")
+    return [found.index(axis) for axis in wanted] if sorted(found) == sorted(wanted) else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from masktools.errors import StructureError
 from masktools.masks import PackedMask
-from masktools.snapshot.content import AXES
+from masktools.snapshot.content import AXES, axis_order
 from masktools.topology.graph import Topology
 from masktools.topology.neuron_graph import NeuronGraph, neuron_graph
 
@@ -35,10 +35,11 @@ def snapshot_neurons(
         raise StructureError(f"{path}: holds no operator graph, so what its layers feed is unknown")
     masks = {}
     for name, mask in packed.items():
-        found, wanted = (text.split(",") for text in (axes[name], AXES.get(len(mask.shape), "")))
-        if sorted(found) != sorted(wanted):
-            raise StructureError(f"{path}: layer {name}: axes {axes[name]!r} are no order of {','.join(wanted)!r}")
-        masks[name] = mask.to_bool().transpose([found.index(axis) for axis in wanted])
+        rank = len(mask.shape)
+        order = axis_order(axes[name], rank)
+        if order is None:
+            raise StructureError(f"{path}: layer {name}: axes {axes[name]!r} are no order of {AXES.get(rank, '')!r}")
+        masks[name] = mask.to_bool().transpose(order)
     try:
         return neuron_graph(topology, masks)
     except StructureError as error:

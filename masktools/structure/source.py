@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from masktools.errors import StructureError
 from masktools.masks import PackedMask
 from masktools.runs import Run, open_run
-from masktools.snapshot.content import AXES
+from masktools.snapshot.content import AXES, axis_order
 from masktools.snapshot.read import Snapshot
 from masktools.stacks import MaskStack
 from masktools.topology.graph import Topology
@@ -125,8 +125,7 @@ class Recorded:
 
     def _order(self, name: str, rank: int) -> list[int] | None:
         """Return how to transpose a layer, or None where its axes are unknown."""
-        axes, wanted = self.snapshot.layer(name).axes.split(","), AXES.get(rank, "").split(",")
-        return [axes.index(axis) for axis in wanted] if sorted(axes) == sorted(wanted) else None
+        return axis_order(self.snapshot.layer(name).axes, rank)
 
 
 def recorded(source: Source, epoch: int | None = None) -> Recorded:
