@@ -80,7 +80,7 @@ def connectivity_at(
     moment: Recorded, plan: DrawPlan | None = None, measures: Sequence[str] = (), of: str = "mask"
 ) -> Connectivity:
     """Measure the connectivity of a network at a moment; parameters and errors as for `connectivity`."""
-    weighted = any(name in ("persistence", "all") for name in measures)
+    weighted = any(family.weighted for family in _families(measures))
     topology, masks = moment.topology, moment.masks
     weights = moment.weights if weighted else None
     try:

@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 
 from masktools.topology.dominators import UNREACHED, immediate_dominators
 from masktools.topology.graph import Topology
+from masktools.topology.layer_edges import EdgeCache
 from masktools.topology.unit_graph import NOBODY, UnitGraph, unit_graph
 
 __all__ = ["Bottlenecks", "LayerBottlenecks", "bottlenecks"]
@@ -85,7 +86,9 @@ class Bottlenecks:
         return {**dataclasses.asdict(self), "layers": [layer.to_dict() for layer in self.layers]}
 
 
-def bottlenecks(topology: Topology, effective: Mapping[str, NDArray[np.bool_]]) -> Bottlenecks:
+def bottlenecks(
+    topology: Topology, effective: Mapping[str, NDArray[np.bool_]], edges: EdgeCache | None = None
+) -> Bottlenecks:
     """Find the units and weights whose loss cuts a class from all inputs, or an input from all classes.
 
     Parameters
@@ -95,6 +98,8 @@ def bottlenecks(topology: Topology, effective: Mapping[str, NDArray[np.bool_]]) 
     effective
         The weights that carry a path position by position: boolean arrays by layer name, as
         `masktools.topology.reach.effective_masks` returns them.
+    edges
+        The edges of its layers, if they are known.
 
     Raises
     ------
@@ -123,7 +128,7 @@ def bottlenecks(topology: Topology, effective: Mapping[str, NDArray[np.bool_]]) 
     only arc, be it a weight or not, by which paths lead on from a. Here a may be a junction: where a sum is read by one
     weight alone, that weight cuts off what no single summand would.
     """
-    graph = unit_graph(topology, effective)
+    graph = unit_graph(topology, effective, edges)
     vertices = len(graph.arcs.indptr) - 1
     ends = np.bincount(graph.classes[graph.classes != NOBODY], minlength=vertices)
     is_input, is_unit, is_class = graph.of_kind("input"), graph.of_kind("layer"), ends > 0

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
 from masktools.topology.graph import Topology
+from masktools.topology.layer_edges import EdgeCache
 from masktools.topology.unit_graph import NOBODY, Place, UnitGraph, unit_graph
 
 if TYPE_CHECKING:
@@ -87,7 +88,9 @@ class NeuronGraph:
         return graph
 
 
-def neuron_graph(topology: Topology, masks: Mapping[str, NDArray[np.bool_]]) -> NeuronGraph:
+def neuron_graph(
+    topology: Topology, masks: Mapping[str, NDArray[np.bool_]], edges: EdgeCache | None = None
+) -> NeuronGraph:
     """Build the neuron graph.
 
     Its units are those of `masktools.topology.unit_graph.unit_graph`: network inputs, and the output units of each
@@ -102,6 +105,8 @@ def neuron_graph(topology: Topology, masks: Mapping[str, NDArray[np.bool_]]) -> 
         The operator graph.
     masks
         Boolean mask by layer name, each of its weight's shape.
+    edges
+        The edges of its layers, if they are known.
 
     Raises
     ------
@@ -116,7 +121,7 @@ def neuron_graph(topology: Topology, masks: Mapping[str, NDArray[np.bool_]]) -> 
     >>> list(graph.to_networkx().edges(data="taps"))
     [(('input', 1), ('fc', 0), 1)]
     """
-    graph = unit_graph(topology, masks)
+    graph = unit_graph(topology, masks, edges)
     own = graph.of_kind("input", "layer")
     arcs, flows = graph.arcs, _flows(graph, own)
     if flows is not None:

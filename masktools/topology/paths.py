@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from masktools.topology.counts import Counts
 from masktools.topology.graph import Node, Topology
-from masktools.topology.layer_edges import EdgeCache, layer_edges
+from masktools.topology.layer_edges import EdgeCache
 from masktools.topology.rearrangement import source_units
 from masktools.topology.shapes import check_masks
 
@@ -123,16 +123,17 @@ def log10_throughput(topology: Topology, masks: Masks, *, taps: bool = True) -> 
     return logarithms
 
 
-def edge_paths(topology: Topology, masks: Masks, *, taps: bool = True) -> EdgePaths:
+def edge_paths(topology: Topology, masks: Masks, *, taps: bool = True, edges: EdgeCache | None = None) -> EdgePaths:
     """Do as `log10_throughput`, and return numbers instead of logarithms, for edges with an active weight only."""
     check_masks(topology, masks)
+    known = edges or EdgeCache(topology, masks)
     weights: dict[int, csr_array] = {}
     for index, node in enumerate(topology.nodes):
         if node.weight is not None:
-            weights[index] = _numbers(layer_edges(topology, node, masks[node.weight]), taps)
+            weights[index] = _numbers(known(index), taps)
     ahead = _ahead(topology, lambda index: weights[index].__matmul__)
     behind = _behind(topology, lambda index: weights[index].T.__matmul__)
-    edges: dict[str, NDArray[np.intp]] = {}
+    places_of: dict[str, NDArray[np.intp]] = {}
     paths: dict[str, Counts] = {}
     for index, matrix in weights.items():
         node = topology.nodes[index]
@@ -140,14 +141,14 @@ def edge_paths(topology: Topology, masks: Masks, *, taps: bool = True) -> EdgePa
         far = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
         places = far * fed + matrix.indices % fed
         found = ahead[node.inputs[0]][matrix.indices].times(behind[index][far]).times(Counts.of(matrix.data))
-        if name in edges:
+        if name in places_of:
             # Another use, in which other taps may be inside the map.
-            both = np.concatenate([edges[name], places])
+            both = np.concatenate([places_of[name], places])
             order = np.argsort(both, kind="stable")
             places, number = np.unique(both, return_inverse=True)
             found = Counts.concatenated([paths[name], found]).along(order, number[order], len(places))
-        edges[name], paths[name] = places, found
-    return EdgePaths(_total(topology, ahead), edges, paths)
+        places_of[name], paths[name] = places, found
+    return EdgePaths(_total(topology, ahead), places_of, paths)
 
 
 def _total(topology: Topology, ahead: Sequence[Counts]) -> Counts:

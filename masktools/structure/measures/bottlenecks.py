@@ -11,7 +11,7 @@ _COUNTS = ("class_cut_units", "input_cut_units", "cut_weights")
 
 
 def _measure(network: Network) -> Numbers:
-    found = bottlenecks(network.topology, network.effective)
+    found = bottlenecks(network.topology, network.effective, network.effective_edges)
     numbers: dict[tuple[str, str], float | None] = {
         (name, layer.name): float(getattr(layer, name)) for layer in found.layers for name in _COUNTS
     }

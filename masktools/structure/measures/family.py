@@ -42,6 +42,8 @@ class Family:
     wide
         Whether the number of a layer depends on other layers, or on weights: a null can then change it even where it
         cannot change the mask of the layer.
+    weighted
+        Whether it is not defined without the values of the weights.
     """
 
     name: str
@@ -49,3 +51,4 @@ class Family:
     terms: tuple[Term, ...]
     measure: Callable[[Network], Numbers]
     wide: bool = False
+    weighted: bool = False

@@ -74,7 +74,7 @@ class Network:
         """The graph of units under all active weights."""
         from masktools.topology.neuron_graph import neuron_graph
 
-        return neuron_graph(self.topology, self.masks)
+        return neuron_graph(self.topology, self.masks, self.edges)
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -26,4 +26,5 @@ FAMILY = Family(
     (Term("neural_persistence", "persistence"), Term("neural_persistence_joined", "merges only")),
     _measure,
     wide=True,
+    weighted=True,
 )

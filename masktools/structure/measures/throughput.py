@@ -10,7 +10,7 @@ __all__ = ["FAMILY"]
 
 def _measure(network: Network) -> Numbers:
     numbers: dict[tuple[str, str], float | None] = {}
-    for layer, found in throughput(network.topology, network.effective).items():
+    for layer, found in throughput(network.topology, network.effective, edges=network.effective_edges).items():
         numbers["largest_path_share", layer] = found.largest_share
         numbers["path_edges", layer] = found.edges
     return numbers

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from masktools.topology.counts import Counts
 from masktools.topology.graph import Topology
+from masktools.topology.layer_edges import EdgeCache
 from masktools.topology.paths import edge_paths
 
 __all__ = ["LayerThroughput", "throughput"]
@@ -44,7 +45,11 @@ class LayerThroughput:
 
 
 def throughput(
-    topology: Topology, masks: Mapping[str, NDArray[np.bool_]], *, taps: bool = True
+    topology: Topology,
+    masks: Mapping[str, NDArray[np.bool_]],
+    *,
+    taps: bool = True,
+    edges: EdgeCache | None = None,
 ) -> dict[str, LayerThroughput]:
     """Measure how the paths through a network are spread over the edges of each layer.
 
@@ -57,6 +62,8 @@ def throughput(
         weights count that carry a path position by position.
     taps
         Whether a path from channel to channel counts once for each active tap, or once.
+    edges
+        The edges of its layers, if they are known.
 
     Returns
     -------
@@ -81,7 +88,7 @@ def throughput(
     >>> found.used, found.largest_share, found.edges
     (2, 0.5, 2.0)
     """
-    found = edge_paths(topology, masks, taps=taps)
+    found = edge_paths(topology, masks, taps=taps, edges=edges)
     return {name: _layer(name, found.paths[name], found.total) for name in topology.layers}
 
 
