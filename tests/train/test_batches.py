@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 
 from masktools.errors import RecipeError
-from masktools_train.batches import Batches
 from masktools_train.data import Dataset, load_data
+from masktools_train.data.batches import Batches
 from masktools_train.progress import SilentObserver
 from masktools_train.recipe import load_recipe, resolve_recipe
 from masktools_train.seeding import generator

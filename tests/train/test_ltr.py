@@ -8,7 +8,7 @@ import torch
 from small_runs import recipe
 
 from masktools.errors import RecipeError
-from masktools_train.batches import Batches
+from masktools_train.data.batches import Batches
 from masktools_train.progress import SilentObserver
 from masktools_train.recipe import load_recipe, resolve_recipe
 from masktools_train.trainer import Trainer

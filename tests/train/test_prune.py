@@ -15,8 +15,8 @@ from masktools.snapshot.content import SnapshotContent
 from masktools.topology.reach import effective_masks
 from masktools_train import prune, train
 from masktools_train.data import load_data
+from masktools_train.initialization import initial_model
 from masktools_train.reevaluate import prune as pruning
-from masktools_train.trainer import initial_model
 
 SHARES = (1.0, 0.73, 0.5, 0.25, 0.1, 0.0)
 

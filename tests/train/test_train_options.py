@@ -11,10 +11,11 @@ from masktools.errors import RecipeError, RunError, TrainingError
 from masktools.runs import open_run
 from masktools_train import train
 from masktools_train.evaluation import evaluate
+from masktools_train.initialization import initial_model
 from masktools_train.masked_layers import prunable_weights
 from masktools_train.optimizers import build_optimizer
 from masktools_train.progress import SilentObserver
-from masktools_train.trainer import Trainer, initial_model
+from masktools_train.trainer import Trainer
 from masktools_train.training import plan
 
 

@@ -13,11 +13,12 @@ from small_runs import ALGORITHMS, CLASSES, Listener, recipe
 from masktools.runs import STATE, open_run
 from masktools_train import train
 from masktools_train.evaluation import evaluate
+from masktools_train.initialization import initial_model
 from masktools_train.masked_layers import prunable_weights
 from masktools_train.progress import SilentObserver
 from masktools_train.recipe import Recipe
 from masktools_train.tracing import trace
-from masktools_train.trainer import Trainer, initial_model
+from masktools_train.trainer import Trainer
 from masktools_train.training import plan, run_name
 
 SIZE = 10 * 12 + 12 * 8 + 8 * 3

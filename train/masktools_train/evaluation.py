@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from masktools_train.data.dataset import Dataset
+from masktools_train.data.source import Data
+from masktools_train.distributed import Processes
 
 __all__ = ["Score", "evaluate", "evaluating"]
 
@@ -33,27 +34,29 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, dataset: Dataset, batch_size: int = 1024) -> Score:
+def evaluate(model: nn.Module, data: Data, batch_size: int = 1024, processes: Processes | None = None) -> Score:
     """Return loss and accuracy on the test examples, in evaluation mode.
 
     Parameters
     ----------
     model
         The network; the mode of each module is restored.
-    dataset
+    data
         On the device of the model.
     batch_size
         Examples at a time; the result does not depend on it.
+    processes
+        Who evaluates together, each a share; all get the same result.
     """
-    device = dataset.test_targets.device
+    device = next(model.parameters()).device
     loss = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     with evaluating(model):
-        for start in range(0, len(dataset.test_targets), batch_size):
-            inputs = dataset.normalized(dataset.test_inputs[start : start + batch_size])
-            targets = dataset.test_targets[start : start + batch_size]
+        for inputs, targets in data.testing(batch_size, processes=processes):
             logits = model(inputs)
             loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
             correct += (logits.argmax(1) == targets).sum()
-    count = len(dataset.test_targets)
+    if processes is not None:
+        processes.add([loss, correct])
+    count = len(data.test_targets)
     return Score(float(loss) / count, float(correct) / count)

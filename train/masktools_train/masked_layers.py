@@ -53,6 +53,8 @@ class MaskedLayers:
         Number of weights that are active in the end.
     step
         Number of finished steps.
+    mask_changes
+        How often a layer was given a new mask.
     probe
         The model and data, for algorithms that look at them first.
 
@@ -82,7 +84,7 @@ class MaskedLayers:
         self.seed = seed
         self.steps_per_epoch = steps_per_epoch
         self.probe = Probe(model, batches, loss, seed)
-        self.step = 0
+        self.step = self.mask_changes = 0
         self.optimizer: Optimizer | None = None
         weights = prunable_weights(model)
         if not weights:
@@ -143,6 +145,7 @@ class MaskedLayers:
         keep_state
             Leave the optimizer's state alone, where it was kept up for inactive weights too.
         """
+        self.mask_changes += 1
         layer.known_count = count
         if layer.dense is not None:
             layer.mask.copy_(mask)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlgorithmSpec",
+    "ComputationSpec",
     "DataSpec",
     "ModelSpec",
     "OptimizerSpec",
@@ -106,6 +107,17 @@ class SnapshotSpec(_Frozen):
     dtype: Literal["float16", "float32"] = "float32"
 
 
+class ComputationSpec(_Frozen):
+    """How the network is computed; every choice trains the same network, to rounding."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = False
+    compile: Literal["no", "default", "reduce-overhead", "max-autotune"] = "no"
+    fused: bool | None = None
+    """One kernel for the whole optimizer step; None does so on CUDA."""
+    deterministic: bool = False
+
+
 class OriginSpec(_Frozen):
     """Where the first masks came from, when a recorded structure is trained again."""
 
@@ -131,6 +143,7 @@ class Recipe(_Frozen):
     algorithm: AlgorithmSpec = AlgorithmSpec()
     snapshot: SnapshotSpec = SnapshotSpec()
     execution: Literal["masked", "sparse", "auto"] = "masked"
+    computation: ComputationSpec = ComputationSpec()
     origin: OriginSpec | None = None
 
     def to_dict(self) -> dict[str, Any]:

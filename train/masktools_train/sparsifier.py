@@ -177,6 +177,11 @@ class Sparsifier(MaskedLayers):
         self.execution.prepare(self.frozen or not self.algorithm.trains_dense, dense)
 
     @property
+    def selects_every_step(self) -> bool:
+        """Whether the masks are selected anew at every step."""
+        return self.algorithm.trains_dense and not self.frozen
+
+    @property
     def frozen(self) -> bool:
         """Whether the masks do not change any more."""
         return not self.algorithm.dynamic or (self.freeze_step is not None and self.step >= self.freeze_step)

@@ -1,7 +1,6 @@
 """The training loop: levels of epochs of steps, every step issued without waiting for the device."""
 
 import contextlib
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,48 +8,30 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from masktools.errors import RecipeError, TrainingError
 from masktools.topology.graph import Topology
 from masktools_train.algorithms import REGISTRY
-from masktools_train.batches import Batches
-from masktools_train.data import Dataset, load_data
+from masktools_train.computation import Computation, deterministic
+from masktools_train.data import Data, load_data
+from masktools_train.data.source import TrainingBatches, first_inputs
+from masktools_train.distributed import Agreement, Processes
 from masktools_train.early_structure import EarlyStructure
 from masktools_train.evaluation import evaluate
-from masktools_train.models import build_model
+from masktools_train.initialization import Start, initial_model, load_into
 from masktools_train.optimizers import build_optimizer
 from masktools_train.progress import EpochRecord, Observer
 from masktools_train.recipe import Recipe
 from masktools_train.schedules import learning_rate_factor
-from masktools_train.seeding import derive, seeded
+from masktools_train.seeding import derive
 from masktools_train.sparsifier import Sparsifier
+from masktools_train.stepping import EpochSums, Stepper
 from masktools_train.tracing import TraceError, trace
 
-__all__ = ["Start", "Trainer", "initial_model"]
+__all__ = ["Trainer"]
 
 _REPORT_STEPS = 20
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Start:
-    """Where training starts, when not at a new initialisation with the algorithm's own masks.
-
-    Parameters
-    ----------
-    state
-        Parameters and buffers by name; None draws new ones from the recipe's seed.
-    masks
-        Boolean masks of all layers; None leaves them to the algorithm.
-    """
-
-    state: Mapping[str, Tensor] | None = None
-    masks: Mapping[str, Tensor] | None = None
-
-
-def initial_model(recipe: Recipe, input_shape: tuple[int, ...], classes: int) -> nn.Module:
-    """Build the recipe's network with the weights that its seed determines, on the CPU: the same on every device."""
-    with seeded(recipe.seed, "init"):
-        return build_model(recipe.model.name, recipe.model.options, input_shape, classes)
 
 
 class Trainer:
@@ -68,6 +49,8 @@ class Trainer:
         Where to start, for re-evaluations.
     data
         The recipe's data, on the device, where it is at hand already; None loads it.
+    processes
+        Who trains together, each on its share of every batch.
 
     Attributes
     ----------
@@ -86,12 +69,13 @@ class Trainer:
         device: torch.device,
         observer: Observer,
         start: Start | None = None,
-        data: Dataset | None = None,
+        data: Data | None = None,
+        processes: Processes | None = None,
     ) -> None:
-        start = start or Start()
+        start, processes = start or Start(), processes or Processes()
         self.recipe, self.device, self._observer = recipe, device, observer
         self.data = load_data(recipe.data.name, recipe.data.options).to(device) if data is None else data
-        self._batches = Batches(self.data, recipe.batch_size, recipe.seed, recipe.data.augment, recipe.data.shift)
+        self._batches = self._training_batches(processes)
         self.steps_per_epoch = self._batches.steps_per_epoch
         self.total_steps = recipe.epochs * self.steps_per_epoch
         self.model = initial_model(recipe, self.data.input_shape, self.data.classes)
@@ -99,7 +83,9 @@ class Trainer:
             load_into(self.model, start.state)
         self.model.to(device)
         self.topology = self._trace()
-        self._optimizer = build_optimizer(recipe.optimizer, self.model)
+        self._computation = Computation(self.model, recipe.computation, device, processes)
+        self._stepper = Stepper(self._computation, recipe.label_smoothing, processes, device)
+        self._optimizer = self._new_optimizer()
         spec = recipe.algorithm
         self._algorithm = REGISTRY[spec.name].model_validate(spec.options)
         self.sparsifier = Sparsifier(
@@ -115,9 +101,11 @@ class Trainer:
             freeze_step=None if spec.freeze_epoch is None else spec.freeze_epoch * self.steps_per_epoch,
             masks=start.masks,
             steps_per_epoch=self.steps_per_epoch,
-            batches=self._batches.epoch(0),
+            # Whole batches: what an algorithm sees first must not depend on the number of processes.
+            batches=self._training_batches(Processes()).epoch(0),
             execution=recipe.execution,
         )
+        self._processes, self._agreement = processes, Agreement(processes, self.sparsifier)
         self._early = None if spec.freeze_when is None else EarlyStructure(spec.freeze_when)
         self._frozen_epoch: int | None = None
         # Layers that stay dense are no part of what is pruned by a share.
@@ -133,9 +121,18 @@ class Trainer:
         self.level, self.epoch, self.steps = 0, 0, 0
         self.records: list[EpochRecord] = []
 
+    def _training_batches(self, processes: Processes) -> TrainingBatches:
+        recipe = self.recipe
+        return self.data.training(
+            recipe.batch_size, recipe.seed, recipe.data.augment, recipe.data.shift, processes=processes
+        )
+
+    def _new_optimizer(self) -> Optimizer:
+        return build_optimizer(self.recipe.optimizer, self.model, self.recipe.computation.fused)
+
     def _trace(self) -> Topology | None:
         """Record the operator graph; a model that cannot be traced is trained all the same, and said so."""
-        example = self.data.normalized(self.data.test_inputs[:1].expand(2, *self.data.input_shape))
+        example = first_inputs(self.data, 1).expand(2, *self.data.input_shape)
         try:
             return trace(self.model, example)
         except TraceError as error:
@@ -168,7 +165,7 @@ class Trainer:
         TrainingError
             If the loss is not finite.
         """
-        with _training_mode(self.model, self.device):
+        with _training_mode(self._computation, self.device), deterministic(self.recipe.computation.deterministic):
             self._observer.started(
                 f"{self.recipe.name} seed {self.recipe.seed}", self.planned_steps, self.planned_epochs
             )
@@ -192,7 +189,7 @@ class Trainer:
         self.sparsifier.keep_largest_globally(self._counts[self.level])
         assert self._rewind_state is not None  # noqa: S101  (set before the first level could end)
         self.model.load_state_dict(self._rewind_state)
-        self._optimizer = build_optimizer(self.recipe.optimizer, self.model)
+        self._optimizer = self._new_optimizer()
         self.sparsifier.attach(self._optimizer, self._rewind_step)
 
     def _remember_rewind_point(self) -> None:
@@ -200,44 +197,41 @@ class Trainer:
         if due and self._rewind_state is None:
             self._rewind_state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
-    def _train_epoch(self) -> tuple[Tensor, Tensor, int]:
-        """Train to the end of the current epoch; return summed loss, correct predictions, and examples."""
+    def _train_epoch(self) -> EpochSums:
+        """Train to the end of the current epoch."""
         number, offset = divmod(self.sparsifier.step, self.steps_per_epoch)
-        # For random numbers that a model draws itself (dropout): a stream for each epoch, as for all others.
-        torch.manual_seed(derive(self.recipe.seed, "model", self.level, number))
-        loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        examples = unreported = 0
-        for inputs, targets in self._batches.epoch(number, offset):
-            self._set_learning_rate()
-            logits = self._forward(inputs)
-            loss = nn.functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
-            self._optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            self._optimizer.step()
+        # For random numbers that a model draws itself (dropout): a stream for each epoch, as for all others. Processes
+        # draw their own, since they see other examples.
+        torch.manual_seed(derive(self.recipe.seed, "model", self.level, number, *self._processes.stream))
+        unreported = 0
+
+        def after() -> None:
+            nonlocal unreported
             self._remember_rewind_point()
-            loss_sum += loss.detach() * len(targets)
-            correct += (logits.detach().argmax(1) == targets).sum()
-            examples += len(targets)
+            self._agreement.follow()
             self.steps += 1
             unreported += 1
             if unreported == _REPORT_STEPS:
                 self._observer.stepped(unreported)
                 unreported = 0
-        self._observer.stepped(unreported)
-        return loss_sum, correct, examples
 
-    def _forward(self, inputs: Tensor) -> Tensor:
         try:
-            logits: Tensor = self.model(inputs)
+            sums = self._stepper.run(
+                self._optimizer,
+                self._batches.epoch(number, offset),
+                lambda index: self._batches.whole(offset + index),
+                self._set_learning_rate,
+                after,
+            )
         except ValueError as error:
-            if len(inputs) == 1 and "more than 1 value per channel" in str(error):
+            if "more than 1 value per channel" in str(error):
                 raise RecipeError(
                     f"batch_size {self.recipe.batch_size} leaves a last batch of one example, which batch norm cannot "
                     "take; choose another batch size"
                 ) from error
             raise
-        return logits
+        self._observer.stepped(unreported)
+        return sums
 
     def _set_learning_rate(self) -> None:
         schedule, per_epoch = self.recipe.schedule, self.steps_per_epoch
@@ -252,14 +246,13 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = self.recipe.optimizer.lr * factor
 
-    def _finish_epoch(
-        self, each_epoch: Callable[["Trainer"], None], begun: float, sums: tuple[Tensor, Tensor, int] | None
-    ) -> None:
+    def _finish_epoch(self, each_epoch: Callable[["Trainer"], None], begun: float, sums: EpochSums | None) -> None:
         train_loss = train_accuracy = lr = None
         settled = self._look_for_structure()
-        score = evaluate(self.model, self.data)
+        score = evaluate(self._computation, self.data, processes=self._processes)
+        self._agreement.require()
         if sums is not None:
-            train_loss, train_accuracy = float(sums[0]) / sums[2], float(sums[1]) / sums[2]
+            train_loss, train_accuracy = sums.means()
             lr = self._optimizer.param_groups[0]["lr"]
         # The last step of an epoch shows in the test loss only.
         if not math.isfinite(score.loss) or (train_loss is not None and not math.isfinite(train_loss)):
@@ -329,28 +322,6 @@ class Trainer:
             self._early.load_state_dict(state["early"], self.device)
         rewind = state["rewind"]
         self._rewind_state = None if rewind is None else {k: v.to(self.device) for k, v in rewind.items()}
-
-
-def load_into(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load parameters and buffers, all of them and no others; of several names of one tensor one is enough.
-
-    Raises
-    ------
-    RecipeError
-        If a name is missing or unknown, or a shape differs; the message names the first.
-    """
-    own = model.state_dict(keep_vars=True)
-    unknown = sorted(set(state) - set(own))
-    if unknown:
-        raise RecipeError(f"{unknown[0]!r} is not in the model")
-    given = {id(own[name]) for name in state}
-    missing = [name for name, value in own.items() if id(value) not in given]
-    if missing:
-        raise RecipeError(f"{missing[0]!r} is missing in the given weights")
-    for name, value in state.items():
-        if own[name].shape != value.shape:
-            raise RecipeError(f"{name!r} has shape {tuple(value.shape)}, the model needs {tuple(own[name].shape)}")
-    model.load_state_dict(dict(state), strict=False)
 
 
 @contextlib.contextmanager

@@ -16,13 +16,14 @@ from masktools.runs import RunWriter
 from masktools.structure.configuration import flatten
 from masktools_train.background import BackgroundWriter
 from masktools_train.checkpoint import copied, load_state, remove_state, save_state
-from masktools_train.data import Dataset
+from masktools_train.data import Data
 from masktools_train.devices import describe_device, pick_device
 from masktools_train.identity import describe_run
+from masktools_train.initialization import Start
 from masktools_train.progress import EpochRecord, Observer, SilentObserver
 from masktools_train.recipe import Recipe
 from masktools_train.recorder import Recorder
-from masktools_train.trainer import Start, Trainer
+from masktools_train.trainer import Trainer
 
 __all__ = ["TrainResult", "plan", "run_name", "train"]
 
@@ -124,7 +125,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     start: Start | None = None,
-    data: Dataset | None = None,
+    data: Data | None = None,
 ) -> TrainResult:
     """Train a recipe.
 

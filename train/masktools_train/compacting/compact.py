@@ -18,6 +18,7 @@ from masktools.topology.graph import Topology
 from masktools_train.compacting.network import CompactNetwork, compact_model
 from masktools_train.compacting.program import PROGRAM, exported, write_program
 from masktools_train.compacting.proof import check, exact_arithmetic, proof_of, seconds_per_batch
+from masktools_train.data.source import first_inputs
 from masktools_train.devices import pick_device
 from masktools_train.identity import describe_run
 from masktools_train.masked_layers import prunable_weights
@@ -76,13 +77,13 @@ def compact(
     source = Restored(opened, opened.at(epoch), pick_device(device))
     model = source.model()
     masks = {name: mask.numpy() for name, mask in source.masks().items()}
-    inputs = source.data.test_inputs[:limit]
-    found = compact_model(model, source.data.normalized(inputs[:_EXAMPLES]), masks)
+    found = compact_model(model, first_inputs(source.data, _EXAMPLES, limit), masks)
     with exact_arithmetic():
-        batches = (source.data.normalized(part) for part in torch.split(inputs, BATCH_SIZE))
+        batches = (inputs for inputs, _ in source.data.testing(BATCH_SIZE, limit))
         proof = proof_of((model, found.exact[0]), (found.model, found.exact[1]), batches)
     check(proof)
-    batch = source.data.normalized(inputs[torch.arange(BATCH_SIZE, device=inputs.device) % len(inputs)])
+    inputs = first_inputs(source.data, BATCH_SIZE, limit)
+    batch = inputs[torch.arange(BATCH_SIZE, device=inputs.device) % len(inputs)]
     times = seconds_per_batch((model, found.model), batch)
     problem = None
     if writer is not None:

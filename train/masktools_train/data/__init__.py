@@ -7,18 +7,19 @@ from masktools.errors import RecipeError
 from masktools_train.data.dataset import Dataset
 from masktools_train.data.digits import digits
 from masktools_train.data.idx import fashion_mnist, idx_folder
+from masktools_train.data.source import Data
 from masktools_train.named import build
 
-__all__ = ["REGISTRY", "Dataset", "load_data"]
+__all__ = ["REGISTRY", "Data", "Dataset", "load_data"]
 
-REGISTRY: Mapping[str, Callable[..., Dataset]] = {
+REGISTRY: Mapping[str, Callable[..., Data]] = {
     "digits": digits,
     "fashion-mnist": fashion_mnist,
     "idx": idx_folder,
 }
 
 
-def load_data(name: str, options: Mapping[str, Any]) -> Dataset:
+def load_data(name: str, options: Mapping[str, Any]) -> Data:
     """Load a data set.
 
     Parameters

@@ -1,6 +1,7 @@
 """A data set in memory: inputs as they are stored, normalised on the device."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from torch import Tensor
 
 from masktools.errors import RecipeError
+from masktools_train.data.batches import Batches
+from masktools_train.distributed import Processes
 
 __all__ = ["Dataset"]
 
@@ -87,10 +90,31 @@ class Dataset:
         """Shape of one input."""
         return tuple(self.train_inputs.shape[1:])
 
-    def to(self, device: torch.device) -> "Dataset":
+    def to(self, device: torch.device) -> Self:
         """Return the data set with all its tensors on `device`."""
         tensors = {f.name: getattr(self, f.name).to(device) for f in dataclasses.fields(self) if f.name != "classes"}
         return dataclasses.replace(self, **tensors)
+
+    def training(
+        self,
+        batch_size: int,
+        seed: int,
+        augment: Sequence[str] = (),
+        shift: int = 4,
+        processes: Processes | None = None,
+    ) -> Batches:
+        """Return the training batches, as `Data` says."""
+        return Batches(self, batch_size, seed, augment, shift, processes)
+
+    def testing(
+        self, batch_size: int, limit: int | None = None, processes: Processes | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield test examples, as `Data` says."""
+        count = len(self.test_targets) if limit is None else min(limit, len(self.test_targets))
+        share = (processes or Processes()).share(count)
+        for start in range(share.start, share.stop, batch_size):
+            part = slice(start, min(start + batch_size, share.stop))
+            yield self.normalized(self.test_inputs[part]), self.test_targets[part]
 
     def normalized(self, inputs: Tensor) -> Tensor:
         """Return stored values as normalised float32."""

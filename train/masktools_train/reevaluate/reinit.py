@@ -13,11 +13,11 @@ from masktools.runs import Run, open_run
 from masktools.structure.reevaluation import ReinitResult, VariantResult
 from masktools_train.devices import pick_device
 from masktools_train.evaluation import evaluate
+from masktools_train.initialization import Start
 from masktools_train.progress import Observer
 from masktools_train.recipe import OriginSpec, Recipe
 from masktools_train.reevaluate.restored import Restored
 from masktools_train.seeding import numpy_generator
-from masktools_train.trainer import Start
 from masktools_train.training import train
 
 __all__ = ["VARIANTS", "reinit"]

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from masktools.errors import RunError
 from masktools.runs import Run
 from masktools.snapshot.read import Snapshot
-from masktools_train.data import Dataset, load_data
+from masktools_train.data import Data, load_data
+from masktools_train.initialization import initial_model, load_into
 from masktools_train.recipe import Recipe
-from masktools_train.trainer import initial_model, load_into
 
 __all__ = ["Restored"]
 
@@ -50,7 +50,7 @@ class Restored:
             raise RunError(f"{self.run.path}: records no training recipe that can be run again (see {keys})") from None
 
     @functools.cached_property
-    def data(self) -> Dataset:
+    def data(self) -> Data:
         """The recipe's data, on the device."""
         return load_data(self.recipe.data.name, self.recipe.data.options).to(self.device)
 

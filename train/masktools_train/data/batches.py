@@ -1,13 +1,17 @@
 """Batches made on the device: the data set is resident, an epoch is a permutation."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from masktools.errors import RecipeError
-from masktools_train.data.dataset import Dataset
+from masktools_train.distributed import Processes
 from masktools_train.seeding import generator
+
+if TYPE_CHECKING:
+    from masktools_train.data.dataset import Dataset
 
 __all__ = ["AUGMENTATIONS", "Batches"]
 
@@ -29,16 +33,27 @@ class Batches:
         ``flip`` (mirror half the images) and ``shift`` (move images, zeros coming in).
     shift
         Largest move in pixels, vertically and horizontally.
+    processes
+        Who trains together; each sees its share of every batch.
 
     Raises
     ------
     RecipeError
-        If images are to be augmented that are none.
+        If images are to be augmented that are none, or a process would see no example of a batch.
     """
 
     def __init__(
-        self, dataset: Dataset, batch_size: int, seed: int, augment: Sequence[str] = (), shift: int = 4
+        self,
+        dataset: "Dataset",
+        batch_size: int,
+        seed: int,
+        augment: Sequence[str] = (),
+        shift: int = 4,
+        processes: Processes | None = None,
     ) -> None:
+        odd = sorted(set(augment) - set(AUGMENTATIONS))
+        if odd:
+            raise RecipeError(f"data.augment: {odd[0]!r} is not for data in memory; use {', '.join(AUGMENTATIONS)}")
         if augment and len(dataset.input_shape) != 3:
             raise RecipeError(f"data: inputs of shape {dataset.input_shape} are no images and cannot be augmented")
         self._dataset = dataset
@@ -46,7 +61,14 @@ class Batches:
         self._seed = seed
         self._augment = frozenset(augment)
         self._shift = shift
-        self.steps_per_epoch = -(-len(dataset.train_targets) // self._size)
+        self._processes = processes or Processes()
+        self._count = len(dataset.train_targets)
+        self.steps_per_epoch = -(-self._count // self._size)
+        self._processes.require_shares(self.whole(self.steps_per_epoch - 1))
+
+    def whole(self, index: int) -> int:
+        """Return how many examples all processes together see at step `index` of an epoch."""
+        return min(self._size, self._count - index * self._size)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs and targets of an epoch from batch `start` on.
@@ -71,8 +93,9 @@ class Batches:
             if "shift" in self._augment
             else None
         )
-        for first in range(start * self._size, count, self._size):
-            part = slice(first, first + self._size)
+        for index in range(start, self.steps_per_epoch):
+            first, share = index * self._size, self._processes.share(self.whole(index))
+            part = slice(first + share.start, first + share.stop)
             inputs = data.normalized(data.train_inputs[order[part]])
             if flips is not None:
                 inputs = torch.where(flips[part].view(-1, 1, 1, 1), inputs.flip(-1), inputs)

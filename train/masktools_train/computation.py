@@ -1,0 +1,76 @@
+"""How a network is computed: precision, memory format, compilation."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from masktools_train.distributed import Processes
+from masktools_train.recipe import ComputationSpec
+
+__all__ = ["Computation", "deterministic"]
+
+
+class Computation(nn.Module):
+    """Calls a network in the way that a recipe asks for.
+
+    It is a module, so that evaluation can put it into its mode; the parameters are those of the network. Weights, their
+    gradients and the optimizer's state stay in float32 under every precision.
+
+    Parameters
+    ----------
+    model
+        The network, on its device. Its weights are laid out for ``channels_last`` here.
+    spec
+        What the recipe says.
+    device
+        Where it is.
+    processes
+        Who trains together.
+    """
+
+    def __init__(
+        self, model: nn.Module, spec: ComputationSpec, device: torch.device, processes: Processes | None = None
+    ) -> None:
+        super().__init__()
+        self.device, self.spec = device, spec
+        if spec.channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a form that its types lack
+        inner = model if processes is None else processes.wrapped(model)
+        # Masks change in place and parameters keep their storage: what is compiled, or captured as a CUDA graph, stays
+        # valid over all updates of the structure.
+        self._network = inner if spec.compile == "no" else torch.compile(inner, mode=spec.compile, dynamic=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the outputs in float32, whatever they were computed in."""
+        if self.spec.channels_last and inputs.ndim == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with self.autocast():
+            outputs: Tensor = self._network(inputs)
+        return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
+
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        """Return the context in which the network computes."""
+        if self.spec.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+@contextlib.contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Use deterministic algorithms alone inside the block, where wanted; what has none raises an error there."""
+    if not wanted:
+        yield
+        return
+    # cuBLAS reads this when it is first used; without it torch refuses its products in this mode.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]

@@ -1,0 +1,57 @@
+"""Where training starts: the weights that a seed determines, or given ones."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from masktools.errors import RecipeError
+from masktools_train.models import build_model
+from masktools_train.recipe import Recipe
+from masktools_train.seeding import seeded
+
+__all__ = ["Start", "initial_model", "load_into"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Start:
+    """Where training starts, when not at a new initialisation with the algorithm's own masks.
+
+    Parameters
+    ----------
+    state
+        Parameters and buffers by name; None draws new ones from the recipe's seed.
+    masks
+        Boolean masks of all layers; None leaves them to the algorithm.
+    """
+
+    state: Mapping[str, Tensor] | None = None
+    masks: Mapping[str, Tensor] | None = None
+
+
+def initial_model(recipe: Recipe, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Build the recipe's network with the weights that its seed determines, on the CPU: the same on every device."""
+    with seeded(recipe.seed, "init"):
+        return build_model(recipe.model.name, recipe.model.options, input_shape, classes)
+
+
+def load_into(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load parameters and buffers, all of them and no others; of several names of one tensor one is enough.
+
+    Raises
+    ------
+    RecipeError
+        If a name is missing or unknown, or a shape differs; the message names the first.
+    """
+    own = model.state_dict(keep_vars=True)
+    unknown = sorted(set(state) - set(own))
+    if unknown:
+        raise RecipeError(f"{unknown[0]!r} is not in the model")
+    given = {id(own[name]) for name in state}
+    missing = [name for name, value in own.items() if id(value) not in given]
+    if missing:
+        raise RecipeError(f"{missing[0]!r} is missing in the given weights")
+    for name, value in state.items():
+        if own[name].shape != value.shape:
+            raise RecipeError(f"{name!r} has shape {tuple(value.shape)}, the model needs {tuple(own[name].shape)}")
+    model.load_state_dict(dict(state), strict=False)
