@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import gc
 import json
 import os
 import re
@@ -344,12 +345,18 @@ def test_a_filter_mask_cannot_smuggle_other_sizes(path: Path):
     refused(path, "has 3999 bytes instead of 4000")
 
 
-@pytest.mark.slow
+def inflating(mebibytes: int) -> bytes:
+    """Return a zlib stream of so many mebibytes of zeros: one of them compressed, and repeated."""
+    stream = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    one = stream.compress(bytes(2**20)) + stream.flush(zlib.Z_FULL_FLUSH)
+    adler = (mebibytes * 2**20 % 65521) << 16 | 1  # the second sum of Adler-32 counts the ones that the first stays at
+    return b"\x78\xda" + mebibytes * one + stream.flush() + adler.to_bytes(4, "big")
+
+
 def test_a_bomb_takes_no_memory(path: Path):
     """A chunk that HDF5's own filter would inflate to 2 GiB, in a dataset of 8 MiB."""
-    stream = zlib.compressobj(9)
-    bomb = b"".join(stream.compress(bytes(2**20)) for _ in range(2**11)) + stream.flush()
-    chunked(path, 2**23, bomb)
+    assert zlib.decompress(inflating(3)) == bytes(3 * 2**20)
+    chunked(path, 2**23, inflating(2**11))
     program = """
 import resource, sys
 from masktools.errors import SnapshotError
@@ -370,7 +377,7 @@ def test_bytes_are_not_counted_twice(path: Path):
     def share(file: h5py.File) -> None:
         item = file.create_dataset("tensors/x0", data=np.zeros(50_000, np.uint8))
         attributes.put(item, layout.DIGEST, layout.array_digest(item[()]))
-        for number in range(1, 1000):
+        for number in range(1, 100):
             file[f"tensors/x{number}"] = item
 
     edited(path, share)
@@ -561,6 +568,7 @@ def damage(path: Path, seed: int, count: int) -> int:
     """Check that every damaged copy is refused, or says exactly what the whole one says; count the refused."""
     whole = everything(Snapshot(path))
     refusals = 0
+    gc.collect()  # h5py goes through all objects it ever gave out and that are still there whenever it closes a file
     # A loop within the HDF5 library can only be ended from outside.
     faulthandler.dump_traceback_later(300, exit=True)
     target = path.with_name("damaged.h5")
@@ -579,13 +587,18 @@ def damage(path: Path, seed: int, count: int) -> int:
     return refusals
 
 
+# A kind of damage that gets through in one of N files is missed by n files with probability exp(-n / N): 1200 files of
+# the layout that is written find with 95 % what happens to one in 400. `benchmarks/damaged_files.py` takes 20,000.
+
+
 def test_damage_is_noticed_or_harmless(path: Path):
-    assert damage(path, seed=1, count=600) > 420
+    assert damage(path, seed=1, count=200) > 140
 
 
 @pytest.mark.slow
-def test_much_damage_is_noticed_or_harmless(path: Path):
-    assert damage(path, seed=2, count=2500) > 1900
+@pytest.mark.parametrize("seed", [2, 3])
+def test_much_damage_is_noticed_or_harmless(path: Path, seed: int):
+    assert damage(path, seed, count=500) > 380
 
 
 @pytest.mark.slow
@@ -597,4 +610,4 @@ def test_damage_is_noticed_in_files_of_other_layouts(path: Path, tmp_path: Path,
             copy.attrs.create(key, file.attrs[key])
         for name in file:
             file.copy(name, copy)
-    assert damage(other, seed=3, count=800) > 250
+    assert damage(other, seed=3, count=300) > 94

@@ -54,7 +54,7 @@ def train(
         typer.Option(
             "--data",
             metavar="NAME",
-            help="digits, fashion-mnist, idx, or package.module:function.",
+            help="digits, fashion-mnist, idx, cifar10, cifar100, image-folder, imagenet, or package.module:function.",
             show_default=False,
         ),
     ] = None,

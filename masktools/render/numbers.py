@@ -4,7 +4,7 @@ import math
 
 from masktools.render.document import Cell, Kind
 
-__all__ = ["count", "percent", "printable", "rate", "show"]
+__all__ = ["count", "magnitude", "percent", "printable", "rate", "show"]
 
 UNDEFINED = "-"
 
@@ -44,6 +44,22 @@ def rate(value: float | None) -> str:
     if math.isinf(value) or abs(value) < 1e-4:
         return f"{value:.1e}"
     return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
+
+
+def magnitude(value: float | None, unit: str) -> str:
+    """Return a number that may be very large with three significant digits, and its unit with a prefix.
+
+    >>> [magnitude(x, "FLOPs") for x in (0, 640, 999_600, 8_178_368_512, 3.2e18)]
+    ['0 FLOPs', '640 FLOPs', '1.00 MFLOPs', '8.18 GFLOPs', '3.20 EFLOPs']
+    """
+    if value is None or math.isnan(value):
+        return UNDEFINED
+    # Rounded before a prefix is chosen, or .9996 of the next one would have four digits.
+    power = min(max(int(f"{value:.2e}".partition("e")[2]) // 3, 0), len(_PREFIXES) - 1)
+    return f"{rate(value / 1000**power)} {_PREFIXES[power]}{unit}"
+
+
+_PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 
 
 def percent(value: float | None) -> str:

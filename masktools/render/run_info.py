@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from masktools.render.document import Cell, Column, Document, Table
-from masktools.render.numbers import count, rate
+from masktools.render.numbers import count, magnitude, rate
 from masktools.structure.configuration import flatten
+from masktools.structure.flops import FlopSummary
 from masktools.structure.summary import LayerSummary, RunSummary
 
 __all__ = ["run_document"]
@@ -25,6 +26,8 @@ def run_document(result: RunSummary) -> Document:
     rows = tuple((*_row(layer), layer.first_density, layer.prunable) for layer in result.layers)
     total = ("total", "", result.size, result.active, result.density, None, None)
     tables = [Table(f"{result.run}: {_epochs(result)}", columns, (*rows, total), _reading(result))]
+    if result.flops is not None:
+        tables.append(_flops(result.flops))
     facts = flatten(result.config) | {f"run.{key}": value for key, value in flatten(result.info).items()}
     if facts:
         tables.append(
@@ -60,15 +63,31 @@ def _reading(result: RunSummary) -> str:
     )
 
 
+def _flops(result: FlopSummary) -> Table:
+    columns = (Column("what", "FLOPs"), Column("sparse"), Column("dense"), Column("ratio", kind="rate"))
+    rows = (
+        ("forward pass, one example", result.forward, result.forward_dense, result.forward_ratio),
+        ("training, all steps so far", result.training, result.training_dense, result.training_ratio),
+    )
+    return Table(
+        "Cost",
+        columns,
+        tuple((what, magnitude(sparse, ""), magnitude(dense, ""), ratio) for what, sparse, dense, ratio in rows),
+        "A multiplication with its addition is two FLOPs; dense means all weights, in as many steps.",
+    )
+
+
 def _log(records: Sequence[Mapping[str, Any]]) -> Table:
     """Return the log turned on its side: a line a quantity, because there may be many, and a column a record."""
     flat = [flatten(record) for record in records]
     names = [name for name in dict.fromkeys(name for record in flat for name in record) if name != "epoch"]
     titles = [f"epoch {record['epoch']}" if "epoch" in record else f"record {i + 1}" for i, record in enumerate(flat)]
     columns = (Column("metric"), *(Column(title, kind="rate") for title in titles))
-    rows = tuple((name, *(_cell(record.get(name)) for record in flat)) for name in names)
+    rows = tuple((name, *(_cell(name, record.get(name)) for record in flat)) for name in names)
     return Table("Log", columns, rows, f"The last {len(records)} records, from {titles[0]} to {titles[-1]}.")
 
 
-def _cell(value: object) -> Cell:
+def _cell(name: str, value: object) -> Cell:
+    if name.endswith(("_flops", "_flops_dense")) and isinstance(value, int | float):
+        return magnitude(value, "")
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)

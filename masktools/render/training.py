@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from masktools.render.document import Column, Document, Table
-from masktools.render.numbers import count, rate
+from masktools.render.numbers import count, magnitude, rate
 from masktools.structure.configuration import flatten
 
 __all__ = ["plan_document", "recipes_document", "training_document"]
@@ -27,14 +27,22 @@ def training_document(results: Sequence[Mapping[str, Any]]) -> Document:
         Column("steps", kind="count", shown=False),
         Column("dense_gradient_steps", "dense steps", "count"),
         Column("frozen_epoch", kind="count", shown=False),
+        Column("forward_flops", kind="count", shown=False),
+        Column("forward_flops_dense", kind="count", shown=False),
+        Column("training_flops", kind="count", shown=False),
+        Column("training_flops_dense", kind="count", shown=False),
         Column("seconds", "seconds", "rate"),
     )
     last = results[-1]
-    frozen = last.get("frozen_epoch")
+    frozen, taken, dense = last.get("frozen_epoch"), last["training_flops"], last["training_flops_dense"]
+    cost = ""
+    if dense:
+        cost = f"Training took {magnitude(taken, 'FLOPs')}, {rate(taken / dense)} of what dense training takes. "
     reading = (
         f"Test accuracy {rate(last['test_accuracy'])} with {count(last['active'])} active weights "
         f"({rate(100 * last['density'])} %); {count(last['dense_gradient_steps'])} of {count(last['steps'])} steps "
         f"used the gradient of inactive weights. {'' if frozen is None else f'The mask is that of epoch {frozen}. '}"
+        f"{cost}"
         f"Look closer with: masktools info {last['run']}"
     )
     return Document("train", {"runs": list(results)}, (Table.of_records("Trained", columns, results, reading),))
@@ -48,6 +56,15 @@ def plan_document(plan: Mapping[str, Any]) -> Document:
     plan
         What `masktools_train.training.plan` returns.
     """
+    forward, ratio = plan["forward_flops"], plan["forward_flops_ratio"]
+    reading = (
+        f"{count(plan['target'])} of {count(plan['size'])} weights will be active in the end; nothing was trained."
+    )
+    if ratio is not None:
+        reading += (
+            f" As it starts, a forward pass takes {magnitude(forward, 'FLOPs')} an example, {rate(ratio)} of the dense "
+            "network's."
+        )
     layers = Table.of_records(
         f"{plan['name']}: {count(plan['epochs'])} epochs, {count(plan['steps'])} steps on {plan['device']}",
         (
@@ -56,9 +73,10 @@ def plan_document(plan: Mapping[str, Any]) -> Document:
             Column("size", "weights", "count"),
             Column("active", "active", "count"),
             Column("density", "density", "rate"),
+            Column("flops", "FLOPs", "count", shown=forward is not None),
         ),
         [{**layer, "shape": "x".join(map(str, layer["shape"]))} for layer in plan["layers"]],
-        f"{count(plan['target'])} of {count(plan['size'])} weights will be active in the end; nothing was trained.",
+        reading,
     )
     facts = flatten(plan["config"])
     recipe = Table(

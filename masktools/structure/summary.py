@@ -6,6 +6,7 @@ from typing import Any
 
 from masktools.errors import StructureError
 from masktools.runs import Run
+from masktools.structure.flops import FlopSummary, flops_of
 from masktools.structure.source import as_run
 
 __all__ = ["LayerSummary", "RunSummary", "summarize"]
@@ -83,6 +84,8 @@ class RunSummary:
         Whether the operator graph is stored.
     metrics
         The last records of the log, oldest first.
+    flops
+        What the network costs, and training up to the epoch; None where the log does not say.
     """
 
     run: str
@@ -95,6 +98,7 @@ class RunSummary:
     tensors: tuple[str, ...]
     topology: bool
     metrics: tuple[dict[str, Any], ...]
+    flops: FlopSummary | None = None
 
     @property
     def size(self) -> int:
@@ -125,6 +129,7 @@ class RunSummary:
             "tensors": list(self.tensors),
             "topology": self.topology,
             "metrics": list(self.metrics),
+            "flops": None if self.flops is None else self.flops.to_dict(),
         }
 
 
@@ -174,4 +179,5 @@ def summarize(run: Run | str | os.PathLike[str], epoch: int | None = None, last:
         tensors=snapshot.tensor_names,
         topology=snapshot.topology is not None,
         metrics=tuple(run.metrics[-last:] if last else ()),
+        flops=flops_of(run.metrics, snapshot.epoch),
     )

@@ -1,6 +1,7 @@
-"""Stopping a training in every way, as another process sees it."""
+"""Stopping a training in every way: a process of its own is stopped, and goes on in this one, which starts no torch."""
 
 import contextlib
+import faulthandler
 import json
 import os
 import signal
@@ -15,7 +16,11 @@ from masktools.verification import verify
 
 pytestmark = pytest.mark.slow
 
-OPTIONS = ("--set", "model.options.widths=[16]", "--density", "0.2", "--epochs", "200", "-q", "--format", "json")
+SMALL = ("--set", "model.options.widths=[16]", "--set", "data.options.test_share=0.8", "--density", "0.2")
+
+
+def command(path, epochs, *more):
+    return ("train", "digits", "--out", path, *SMALL, "--epochs", epochs, "-q", "--format", "json", *more)
 
 
 @pytest.fixture
@@ -26,11 +31,11 @@ def start():
 
 
 @contextlib.contextmanager
-def training(path, *more):
-    command = [sys.executable, "-m", "masktools", "train", "digits", "--out", path, *OPTIONS, *more]
+def training(*arguments):
+    words = [sys.executable, "-m", "masktools", *map(str, command(*arguments))]
     # A shell that runs the tests in the background has SIGINT ignored, and ignored signals are inherited.
     with subprocess.Popen(
-        command,
+        words,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -51,9 +56,9 @@ def wait_for(path, process):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_says_how_to_go_on_and_does(number, status, start, tmp_path):
-    path = tmp_path / "run"
-    process = start(path)
+def test_a_stopped_run_says_how_to_go_on_and_does(number, status, start, output, tmp_path):
+    path, last = tmp_path / "run", 150
+    process = start(path, last)
     wait_for(path / "epoch-0003.h5", process)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -63,26 +68,23 @@ def test_a_stopped_run_says_how_to_go_on_and_does(number, status, start, tmp_pat
     assert list(path.glob("*.tmp")) == []
     assert verify(path).problems == ()
     stopped = open_run(path)
-    assert 3 <= stopped.epochs[-1] < 200
+    assert 3 <= stopped.epochs[-1] < last
     assert len(stopped.metrics) == len(stopped)
     before = (path / "epoch-0003.h5").stat().st_mtime_ns
-    resumed = start(path, "--resume")
-    out, err = resumed.communicate(timeout=120)
-    assert (resumed.returncode, err) == (0, "")
-    assert json.loads(out)["runs"][0]["epochs"] == 200
-    assert open_run(path).epochs == tuple(range(201))
+    assert json.loads(output(*command(path, last, "--resume")))["runs"][0]["epochs"] == last
+    assert open_run(path).epochs == tuple(range(last + 1))
     assert (path / "epoch-0003.h5").stat().st_mtime_ns == before
 
 
-def test_a_second_process_is_refused_and_the_first_goes_on(start, tmp_path):
-    path = tmp_path / "run"
-    first = start(path, "--epochs", "100000")
+def test_a_second_process_is_refused_and_the_first_goes_on(start, failure, tmp_path):
+    path, far = tmp_path / "run", 100_000
+    first = start(path, far)
     wait_for(path / "epoch-0001.h5", first)
+    faulthandler.dump_traceback_later(60, exit=True)  # were it not refused, it would train for hours
     for option in ("--resume", "--overwrite"):
-        second = start(path, "--epochs", "100000", option)
-        out, err = second.communicate(timeout=60)
-        assert (second.returncode, out) == (2, "")
+        err = failure(*command(path, far, option))
         assert err == f"masktools: error: {path}: another process (pid {first.pid}) writes to this run\n"
+    faulthandler.cancel_dump_traceback_later()
     reached = open_run(path).epochs[-1]
     wait_for(path / f"epoch-{reached + 5:04d}.h5", first)
     first.terminate()
@@ -91,32 +93,26 @@ def test_a_second_process_is_refused_and_the_first_goes_on(start, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not sys.platform.startswith("linux"), reason="needs to mount a small disk")
-def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_when_there_is_room(start, tmp_path):
-    disk = tmp_path / "disk"
+def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_when_there_is_room(output, failure, tmp_path):
+    disk, last = tmp_path / "disk", 40
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=500k", "tmpfs", disk], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        process = start(disk / "run")
-        out, err = process.communicate(timeout=120)
-        assert (process.returncode, out) == (2, "")
-        assert err.count("\n") == 1
+        err = failure(*command(disk / "run", last))
         assert "cannot be written" in err
         assert "No space left on device" in err or "full" in err.lower() or "write" in err.lower()
         assert verify(disk / "run").problems == ()
         epochs = open_run(disk / "run").epochs
         assert epochs == tuple(range(len(epochs)))
-        assert 1 < len(epochs) < 200
+        assert 1 < len(epochs) < last
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
-        resumed = start(disk / "run", "--resume")
-        out, err = resumed.communicate(timeout=120)
-        assert (resumed.returncode, err) == (0, "")
-        whole = start(tmp_path / "whole")
-        whole.communicate(timeout=120)
-        for epoch in (epochs[-1], len(epochs), 200):
+        output(*command(disk / "run", last, "--resume"))
+        output(*command(tmp_path / "whole", last))
+        for epoch in (epochs[-1], len(epochs), last):
             name = f"epoch-{epoch:04d}.h5"
             assert (disk / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
         assert verify(disk / "run").problems == ()

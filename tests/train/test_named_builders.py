@@ -122,7 +122,7 @@ def test_a_constant_channel_is_not_divided_by_zero(own):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nothing", "unknown; choose from digits, fashion-mnist, idx, or package.module:function"),
+        ("nothing", "unknown; choose from digits, fashion-mnist, idx, .*, imagenet, or package.module:function"),
         ("no_such_module:f", "cannot be imported: No module named"),
         ("own_package.own_module:g", "cannot be imported"),
         ("own_package.own_module:", "cannot be imported"),

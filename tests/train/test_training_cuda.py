@@ -133,6 +133,26 @@ def test_an_epoch_of_training_waits_only_at_its_end(name):
         trainer._train_epoch()
 
 
+@pytest.mark.parametrize("name", ["static", "rigl", "dnw", "dnw-global"])
+def test_counting_flops_waits_for_nothing_and_counts_as_on_the_cpu(name):
+    found = []
+    for place in ("cpu", "cuda"):
+        trainer = Trainer(recipe(name), torch.device(place), SilentObserver())
+        active = sum(layer.count for layer in trainer.sparsifier.layers)
+        trainer.flops.begin()
+        for number in range(4):
+            # As if a step had given every layer a mask, of a count that the host may not know.
+            trainer.sparsifier.mask_changes += 1
+            for layer in trainer.sparsifier.layers:
+                layer.known_count = None if name == "dnw-global" else layer.known_count
+            # The first step loads kernels, which may wait.
+            with no_waiting() if number and place == "cuda" else contextlib.nullcontext():
+                trainer.flops.step(16)
+        found.append(trainer.flops.figures())
+        assert found[-1]["training_flops"] == 4 * 16 * 3 * 2 * active
+    assert found[0] == found[1]
+
+
 class Stop(SilentObserver):
     def epoch_done(self, record):
         if record.epoch == 2:

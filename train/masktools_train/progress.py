@@ -35,6 +35,12 @@ class EpochRecord:
         too few, and once the mask is frozen.
     frozen_epoch
         Epoch whose mask was kept from then on; None as long as none is.
+    forward_flops, forward_flops_dense
+        Floating-point operations of a forward pass for one example, under the masks and with all weights; None where
+        they could not be counted.
+    training_flops, training_flops_dense
+        Those of all finished steps over all levels, as trained and as if all weights had been active; None where those
+        of a forward pass are, or where training goes on from a state that did not have them.
     """
 
     epoch: int
@@ -51,6 +57,10 @@ class EpochRecord:
     seconds: float
     settled_kappa: float | None = None
     frozen_epoch: int | None = None
+    forward_flops: int | None = None
+    forward_flops_dense: int | None = None
+    training_flops: int | None = None
+    training_flops_dense: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain values."""

@@ -50,7 +50,7 @@ class DataSpec(_Frozen):
 
     name: str
     options: dict[str, Any] = {}
-    augment: tuple[Literal["flip", "shift"], ...] = ()
+    augment: tuple[Literal["crop", "flip", "shift"], ...] = ()
     shift: int = pydantic.Field(4, ge=1)
 
 

@@ -19,7 +19,7 @@ from masktools_train.recording.errors import TraceError, UnfollowedError
 from masktools_train.recording.modes import CompiledCodeGuard, OperatorRecorder
 from masktools_train.recording.recording import Recording
 
-__all__ = ["Method", "TraceError", "checked", "names_of", "record", "trace"]
+__all__ = ["Method", "TraceError", "checked", "names_of", "record", "slow_attention", "trace"]
 
 Method = Literal["auto", "eager", "export"]
 
@@ -134,7 +134,7 @@ def record(model: Callable[..., Any], examples: tuple[Tensor, ...], parameters: 
     for example in examples:
         recording.new_input(example)
     recorder = OperatorRecorder(recording)
-    with torch.no_grad(), _slow_attention(), recorder, CompiledCodeGuard(recorder):
+    with torch.no_grad(), slow_attention(), recorder, CompiledCodeGuard(recorder):
         result = model(*examples)
     if recorder.unseen is not None:
         raise TraceError(f"operation {recorder.unseen} is called by compiled code, which cannot be followed")
@@ -163,7 +163,7 @@ def _add_outputs(recording: Recording, result: Any) -> None:
 
 
 @contextlib.contextmanager
-def _slow_attention() -> Iterator[None]:
+def slow_attention() -> Iterator[None]:
     """Keep attention modules from calling a single fused function."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

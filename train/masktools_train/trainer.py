@@ -19,6 +19,8 @@ from masktools_train.data.source import TrainingBatches, first_inputs
 from masktools_train.distributed import Agreement, Processes
 from masktools_train.early_structure import EarlyStructure
 from masktools_train.evaluation import evaluate
+from masktools_train.flop_account import FlopAccount
+from masktools_train.flops import forward_cost_where_known
 from masktools_train.initialization import Start, initial_model, load_into
 from masktools_train.optimizers import build_optimizer
 from masktools_train.progress import EpochRecord, Observer
@@ -56,6 +58,8 @@ class Trainer:
     ----------
     topology
         The operator graph, or None if the model cannot be traced.
+    flops
+        What a forward pass takes, and training so far.
 
     Raises
     ------
@@ -82,7 +86,9 @@ class Trainer:
         if start.state is not None:
             load_into(self.model, start.state)
         self.model.to(device)
-        self.topology = self._trace()
+        example = first_inputs(self.data, 1).expand(2, *self.data.input_shape)
+        self.topology = self._trace(example)
+        cost = forward_cost_where_known(self.model, example, observer.warned)
         self._computation = Computation(self.model, recipe.computation, device, processes)
         self._stepper = Stepper(self._computation, recipe.label_smoothing, processes, device)
         self._optimizer = self._new_optimizer()
@@ -106,6 +112,7 @@ class Trainer:
             execution=recipe.execution,
         )
         self._processes, self._agreement = processes, Agreement(processes, self.sparsifier)
+        self.flops = FlopAccount(cost, self.sparsifier)
         self._early = None if spec.freeze_when is None else EarlyStructure(spec.freeze_when)
         self._frozen_epoch: int | None = None
         # Layers that stay dense are no part of what is pruned by a share.
@@ -130,9 +137,8 @@ class Trainer:
     def _new_optimizer(self) -> Optimizer:
         return build_optimizer(self.recipe.optimizer, self.model, self.recipe.computation.fused)
 
-    def _trace(self) -> Topology | None:
+    def _trace(self, example: Tensor) -> Topology | None:
         """Record the operator graph; a model that cannot be traced is trained all the same, and said so."""
-        example = first_inputs(self.data, 1).expand(2, *self.data.input_shape)
         try:
             return trace(self.model, example)
         except TraceError as error:
@@ -204,11 +210,13 @@ class Trainer:
         # draw their own, since they see other examples.
         torch.manual_seed(derive(self.recipe.seed, "model", self.level, number, *self._processes.stream))
         unreported = 0
+        self.flops.begin()
 
         def after() -> None:
             nonlocal unreported
             self._remember_rewind_point()
             self._agreement.follow()
+            self.flops.step(self._batches.whole((self.sparsifier.step - 1) % self.steps_per_epoch))
             self.steps += 1
             unreported += 1
             if unreported == _REPORT_STEPS:
@@ -273,6 +281,7 @@ class Trainer:
             seconds=round(time.perf_counter() - begun, 4),
             settled_kappa=settled,
             frozen_epoch=self._frozen_epoch,
+            **self.flops.figures(),
         )
         self.records.append(record)
         news = self.sparsifier.execution.news()
@@ -306,6 +315,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "sparsifier": self.sparsifier.state_dict(),
+            "flops": self.flops.state_dict(),
             "rewind": self._rewind_state,
             "early": None if self._early is None else self._early.state_dict(),
         }
@@ -317,6 +327,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.sparsifier.load_state_dict(state["sparsifier"])
+        self.flops.load_state_dict(state.get("flops"))
         self._frozen_epoch = self.records[-1].frozen_epoch
         if self._early is not None:
             self._early.load_state_dict(state["early"], self.device)

@@ -66,6 +66,10 @@ class TrainResult:
             "density": self.final.density,
             "dense_gradient_steps": self.final.dense_gradient_steps,
             "frozen_epoch": self.final.frozen_epoch,
+            "forward_flops": self.final.forward_flops,
+            "forward_flops_dense": self.final.forward_flops_dense,
+            "training_flops": self.final.training_flops,
+            "training_flops_dense": self.final.training_flops_dense,
             "steps": self.final.step,
             "seconds": round(math.fsum(record.seconds for record in self.records), 3),
             "config": dict(self.config),
@@ -94,7 +98,8 @@ def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
     """
     target = pick_device(device)
     trainer = Trainer(recipe, target, SilentObserver())
-    sparsifier = trainer.sparsifier
+    sparsifier, flops = trainer.sparsifier, trainer.flops.figures()
+    now, dense = flops["forward_flops"], flops["forward_flops_dense"]
     return {
         "name": run_name(recipe),
         "device": describe_device(target),
@@ -102,6 +107,9 @@ def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
         "steps": trainer.planned_steps,
         "size": sparsifier.size,
         "target": sparsifier.target,
+        "forward_flops": now,
+        "forward_flops_dense": dense,
+        "forward_flops_ratio": None if now is None or not dense else now / dense,
         "layers": [
             {
                 "name": layer.name,
@@ -109,6 +117,7 @@ def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
                 "size": layer.size,
                 "active": layer.count,
                 "density": layer.count / layer.size,
+                "flops": trainer.flops.layer_flops(layer),
             }
             for layer in sparsifier.layers
         ],

@@ -1,5 +1,6 @@
 """Compact a recorded network, prove it, measure it, and record it as a run."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from masktools_train.compacting.program import PROGRAM, exported, write_program
 from masktools_train.compacting.proof import check, exact_arithmetic, proof_of, seconds_per_batch
 from masktools_train.data.source import first_inputs
 from masktools_train.devices import pick_device
+from masktools_train.flops import forward_cost
 from masktools_train.identity import describe_run
 from masktools_train.masked_layers import prunable_weights
 from masktools_train.recorder import Recorder
@@ -161,7 +163,7 @@ def _write(writer: RunWriter, source: Restored, found: CompactNetwork, batch: Te
             raise _occupied(writer)
         writer.describe({**describe_run(source.recipe, source.device), "config": config})
         write_program(writer.path, None if isinstance(program, str) else program)
-        writer.metrics(_metrics(source, content))
+        writer.metrics(_metrics(source, content, model, batch))
         writer.snapshot(content)
     return program if isinstance(program, str) else None
 
@@ -192,7 +194,14 @@ def _content(
     )
 
 
-def _metrics(source: Restored, content: SnapshotContent) -> list[dict[str, Any]]:
-    """Return what the run says of the epoch: loss and accuracy are those of the smaller network too."""
+def _metrics(source: Restored, content: SnapshotContent, model: nn.Module, batch: Tensor) -> list[dict[str, Any]]:
+    """Return what the run says of the epoch: loss, accuracy and past training are those of the smaller network too."""
     records = [record for record in source.run.metrics if record.get("epoch") == content.epoch]
-    return [{**record, "active": content.active, "density": content.active / content.size} for record in records]
+    figures: dict[str, Any] = {"active": content.active, "density": content.active / content.size}
+    if any(record.get("forward_flops") is not None for record in records):
+        cost = forward_cost(model, batch[:2])
+        masks = {layer.name: layer.mask for layer in content.layers}
+        active = [masks[name].active for name in cost.layers]
+        sizes = [math.prod(masks[name].shape) for name in cost.layers]
+        figures |= {"forward_flops": cost.spent(1, active, sizes), "forward_flops_dense": cost.dense}
+    return [{**record, **figures} for record in records]

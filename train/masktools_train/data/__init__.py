@@ -4,18 +4,24 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from masktools.errors import RecipeError
+from masktools_train.data.cifar import cifar10, cifar100
 from masktools_train.data.dataset import Dataset
 from masktools_train.data.digits import digits
+from masktools_train.data.folder import ImageFolder, imagenet
 from masktools_train.data.idx import fashion_mnist, idx_folder
 from masktools_train.data.source import Data
 from masktools_train.named import build
 
-__all__ = ["REGISTRY", "Data", "Dataset", "load_data"]
+__all__ = ["REGISTRY", "Data", "Dataset", "ImageFolder", "load_data"]
 
 REGISTRY: Mapping[str, Callable[..., Data]] = {
     "digits": digits,
     "fashion-mnist": fashion_mnist,
     "idx": idx_folder,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "image-folder": ImageFolder,
+    "imagenet": imagenet,
 }
 
 
@@ -25,8 +31,8 @@ def load_data(name: str, options: Mapping[str, Any]) -> Data:
     Parameters
     ----------
     name
-        A key of `REGISTRY`, or ``package.module:function``. Such a function returns a `Dataset`, or the four
-        arrays training inputs, training targets, test inputs and test targets.
+        A key of `REGISTRY`, or ``package.module:function``. Such a function returns a `Dataset` or other
+        `Data`, or the four arrays training inputs, training targets, test inputs and test targets.
     options
         Keyword arguments of that function.
 
@@ -36,7 +42,7 @@ def load_data(name: str, options: Mapping[str, Any]) -> Data:
         If there is no such data set, or it cannot be read.
     """
     loaded = build("data", name, REGISTRY, options)
-    if isinstance(loaded, Dataset):
+    if isinstance(loaded, Data):
         return loaded
     if isinstance(loaded, tuple) and len(loaded) == 4:
         return Dataset.from_arrays(*loaded)

@@ -147,11 +147,26 @@ def _class_numbers(targets: Tensor) -> Tensor:
 def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation a channel (images) or over everything (vectors)."""
     images = inputs.ndim > 2
-    axes = [axis for axis in range(inputs.ndim) if axis != 1] if images else [0, 1]
-    values = inputs.double()
-    mean = values.mean(dim=axes)
-    std = values.var(dim=axes, correction=0).sqrt()
+    if inputs.dtype == torch.uint8:
+        mean, variance = _moments_of_bytes(inputs if images else inputs[:, None])
+        mean, variance = (mean, variance) if images else (mean[0], variance[0])
+    else:
+        axes = [axis for axis in range(inputs.ndim) if axis != 1] if images else [0, 1]
+        values = inputs.double()
+        mean, variance = values.mean(dim=axes), values.var(dim=axes, correction=0)
+    std = variance.sqrt()
     # A channel that is constant carries no information; dividing by its deviation would make it infinite.
     std = torch.where(std > 0, std, torch.ones_like(std))
     shape = (-1, *(1,) * (inputs.ndim - 2)) if images else ()
     return mean.float().view(shape), std.float().view(shape)
+
+
+def _moments_of_bytes(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance a channel from how often each value occurs: eight times the memory is not needed."""
+    values = torch.arange(256, dtype=torch.float64)
+    means, variances = [], []
+    for channel in inputs.unbind(1):
+        counts = torch.bincount(channel.flatten(), minlength=256).double()
+        means.append(counts @ values / channel.numel())
+        variances.append(counts @ (values - means[-1]).square() / channel.numel())
+    return torch.stack(means), torch.stack(variances)
