@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score
@@ -79,6 +79,7 @@ def test_scores_are_their_definitions(initial, final, mask):
     assert set(CRITERIA) == {*BY_HAND, "large_init_large_final", "small_init_small_final", RANDOM}
 
 
+@settings(max_examples=50)  # of twelve criteria each
 @given(HALVES, HALVES, arrays(np.bool_, 12))
 def test_aucs_are_scikit_learns(initial, final, mask):
     found = {result.name: result for result in criteria_of([MaskedValues("fc", mask, initial, final)])}

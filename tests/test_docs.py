@@ -30,7 +30,7 @@ def test_the_readme_names_files_that_exist():
 
 
 @pytest.mark.slow
-def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys, short_walk):
     monkeypatch.chdir(tmp_path)
     for algorithm in ("dnw", "rigl"):
         assert main(["train", "--algorithm", algorithm, "--epochs", "2", "-q"]) == 0
@@ -64,7 +64,9 @@ def test_the_demo_answers_every_question(tmp_path):
         "--seeds",
         "2",
         "--epochs",
-        "3",
+        "3",  # an epoch more than lottery tickets rewind to
+        "--jobs",
+        "1",
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

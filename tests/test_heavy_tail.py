@@ -193,7 +193,7 @@ def test_vuong_by_hand():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_probabilities_sum_to_at_most_one(seed, first):
     values = np.arange(first, first + 400)
     counts = np.random.default_rng(seed).integers(1, 5, 400) * (np.arange(400) < 20) + (np.arange(400) % 97 == 0)
@@ -204,7 +204,7 @@ def test_probabilities_sum_to_at_most_one(seed, first):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_layers_count_taps_and_ignore_the_order_of_units(seed):
     rng = np.random.default_rng(seed)
     shares = np.minimum(1, 0.02 * (rng.pareto(1.5, 120) + 1))

@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
+from measured import share_of_first_half
 from synthetic import mlp_topology, random_masks
 
 from masktools.errors import StructureError
@@ -76,16 +77,6 @@ def test_adjusted_p_values_agree_with_scipy(p_values):
             assert adjusted <= 1
 
 
-def share_of_first_half(masks, weights):
-    """Count the active weights in the first half of the rows."""
-    counts = {("first", name): float(mask[: len(mask) // 2].sum()) for name, mask in masks.items()}
-    counts["all", TOTAL] = float(sum(mask.sum() for mask in masks.values()))
-    counts["undefined", TOTAL] = None
-    if weights is not None:
-        counts["weight", TOTAL] = float(sum(abs(weight).sum() for weight in weights.values()))
-    return counts
-
-
 def test_a_trial_corrects_over_layers_and_leaves_totals_alone():
     masks = random_masks(0, 0.2, (20, 30, 10))
     masks["fc1.weight"][:15] = True
@@ -148,16 +139,16 @@ def test_a_layer_is_a_test_by_what_the_null_can_change_and_not_by_what_was_drawn
 
 @pytest.mark.slow
 def test_false_discoveries_among_many_layers_stay_at_their_rate():
-    # Independent masks: whatever is found is false. Layers of one weight in a hundred share it once in a hundred pairs;
-    # next to none of the draws do, and leaving out the layers where none did finds something in 7 of these 40 trials.
+    # Independent masks: whatever is found is false. Of layers with two weights in a hundred, one in 25 shares any;
+    # leaving out those whose p is 1 finds something in 19 of these 60 trials, and correcting nothing in 22.
     wrong = 0
-    for seed in range(40):
+    for seed in range(60):
         rng = np.random.default_rng(seed)
-        a, b = ({f"{i}": shuffled(np.arange(100) < 1, rng).reshape(10, 10) for i in range(50)} for _ in range(2))
-        trial = run_trial(functools.partial(shared_with_first, a), b, DrawPlan("layer", 199, seed))
+        a, b = ({f"{i}": shuffled(np.arange(100) < 2, rng).reshape(10, 10) for i in range(20)} for _ in range(2))
+        trial = run_trial(functools.partial(shared_with_first, a), b, DrawPlan("layer", 99, seed))
         wrong += any(trial.level("own", name).adjusted_p_value <= 0.05 for name in a)
-    # Binomial(40, .05): more than 5 has probability .01. The tests are discrete, so there are fewer.
-    assert wrong <= 5
+    # Binomial(60, .05): more than 7 has probability .01. The tests are discrete, so there are fewer.
+    assert wrong <= 7
 
 
 def test_a_layer_called_total_is_refused():
@@ -192,15 +183,16 @@ def hub_overlap(masks, _):
     return {("kept", TOTAL): float((masks["fc1.weight"] & HUBS["fc1.weight"]).sum())}
 
 
-HUBS = random_masks(5, 0.3, (12, 10, 4))
+HUBS = random_masks(5, 0.3, (12, 10))
 
 
-@pytest.mark.slow
-def test_a_p_value_under_the_null_is_uniform_even_for_a_walk():
-    # Masks drawn from the null itself: a p-value with 9 draws takes each of its ten values equally often.
+def test_a_p_value_under_the_null_is_uniform_even_for_a_walk(short_walk):
+    # Masks drawn from the null itself: a p-value with 9 draws takes each of its ten values equally often, however short
+    # the walk. Were draws to start from the observed mask and not a walk away from it, chi-square would have p < 1e-7
+    # after one step, and after 41 nothing would be seen of it.
     found = []
-    for seed in range(150):
-        masks = random_masks(seed + 10_000, 0.3, (12, 10, 4))
+    for seed in range(400):
+        masks = random_masks(seed + 10_000, 0.3, (12, 10))
         level = run_trial(_jittered, masks, DrawPlan("degree", 9, seed)).level("kept")
         found.append(round(level.p_value * 10))
     counts = [found.count(value) for value in range(1, 11)]

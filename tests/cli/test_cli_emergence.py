@@ -122,7 +122,7 @@ def test_csv_has_every_number_of_the_curve(moving_run, output):
     assert float(rows[0]["hub_kappa_fan_out"]) == runs[0]["hubs"]["fan_out"]["kappa"][0]
 
 
-def test_random_masks_stand_beside_the_curve(moving_run, output):
+def test_random_masks_stand_beside_the_curve(moving_run, output, short_walk):
     path = moving_run(0)
     found = emergence_many([path], null="degree", draws=9, seed=3)
     options = ("--null", "degree", "--draws", 9, "--seed", 3)

@@ -54,15 +54,17 @@ def list_images(root: Path) -> Listing:
         If it is missing, holds no folders, or one of them no image.
     """
     try:
-        classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+        with os.scandir(root) as entries:
+            classes = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
         names: list[str] = []
         counts = []
         for label in classes:
-            found = sorted(
-                entry.name
-                for entry in os.scandir(root / label)
-                if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".") and not entry.is_dir()
-            )
+            with os.scandir(root / label) as entries:
+                found = sorted(
+                    entry.name
+                    for entry in entries
+                    if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".") and not entry.is_dir()
+                )
             if not found:
                 raise RecipeError(f"{root / label}: holds no image ({', '.join(SUFFIXES)})")
             names += found
