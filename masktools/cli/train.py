@@ -186,18 +186,21 @@ def train(
         emit(plan_document(plan(recipes[0], device)), format, output)
         return
     results = _train_all(recipes, _folders(recipes, out), device, resume, overwrite, quiet)
-    emit(training_document(results), format, output)
+    if results is not None:
+        emit(training_document(results), format, output)
 
 
 def _train_all(
     recipes: "list[Recipe]", folders: list[Path], device: str, resume: bool, overwrite: bool, quiet: bool
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Any]] | None:
+    """Train one recipe after the other; return the results, or None in a process that is not the first of several."""
     from masktools.cli.progress import TrainingProgress
     from masktools.cli.signals import ending_on_sigterm
+    from masktools_train.distributed import leads
     from masktools_train.training import train as train_recipe
 
     results = []
-    with TrainingProgress(quiet) as progress:
+    with TrainingProgress(quiet or not leads()) as progress:
         for recipe, folder in zip(recipes, folders, strict=True):
             progress.say(f"training {recipe.name} with {recipe.algorithm.name}, seed {recipe.seed}, into {folder}")
             try:
@@ -206,10 +209,11 @@ def _train_all(
                         recipe, folder, device=device, observer=progress, resume=resume, overwrite=overwrite
                     )
             except (KeyboardInterrupt, SystemExit):
-                progress.warned(f"stopped; the same command with --resume goes on with {folder}")
+                if leads():
+                    progress.warned(f"stopped; the same command with --resume goes on with {folder}")
                 raise
             results.append(result.to_dict())
-    return results
+    return results if leads() else None
 
 
 def _overrides(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -38,17 +39,25 @@ class Computation(nn.Module):
         self.device, self.spec = device, spec
         if spec.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a form that its types lack
-        inner = model if processes is None else processes.wrapped(model)
         # Masks change in place and parameters keep their storage: what is compiled, or captured as a CUDA graph, stays
         # valid over all updates of the structure.
-        self._network = inner if spec.compile == "no" else torch.compile(inner, mode=spec.compile, dynamic=False)
+        self._alone = self._compiled(model)
+        together = model if processes is None else processes.wrapped(model)
+        self._together = self._alone if together is model else self._compiled(together)
+
+    def _compiled(self, network: nn.Module) -> nn.Module:
+        if self.spec.compile == "no":
+            return network
+        # A module, whatever its type says.
+        return cast("nn.Module", torch.compile(network, mode=self.spec.compile))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs in float32, whatever they were computed in."""
         if self.spec.channels_last and inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         with self.autocast():
-            outputs: Tensor = self._network(inputs)
+            # Evaluation gives processes unequal shares: what meets the others in each pass would wait for ever.
+            outputs: Tensor = self._together(inputs) if self.training else self._alone(inputs)
         return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:

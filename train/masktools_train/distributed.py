@@ -1,9 +1,9 @@
 """Several processes that train one network together, each on its share of every batch."""
 
-import contextlib
+import atexit
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +15,7 @@ from masktools.errors import RecipeError, TrainingError
 if TYPE_CHECKING:
     from masktools_train.sparsifier import Sparsifier
 
-__all__ = ["Agreement", "Processes", "joined", "launched"]
+__all__ = ["Agreement", "Processes", "join", "launched", "leads"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +75,17 @@ class Processes:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def take_first(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by that of the first process."""
+        if self.world > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
+    @staticmethod
+    def lost(error: RuntimeError) -> bool:
+        """Whether an error says that another process is gone."""
+        return isinstance(error, dist.DistError) or any(word in str(error) for word in ("onnection", "gloo", "NCCL"))
+
     def wrapped(self, model: nn.Module) -> nn.Module:
         """Return the model so that every backward pass leaves the mean gradient of all processes."""
         if self.world == 1:
@@ -89,9 +100,13 @@ def launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-@contextlib.contextmanager
-def joined(device: torch.device) -> Iterator[Processes]:
-    """Meet the other processes inside the block, where this one was launched with others.
+def leads() -> bool:
+    """Whether this process is the first of those that were launched together, or alone."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def join(device: torch.device) -> Processes:
+    """Meet the other processes, where this one was launched with others; for good, as a second meeting could mix up.
 
     Parameters
     ----------
@@ -104,19 +119,16 @@ def joined(device: torch.device) -> Iterator[Processes]:
         If this build of torch has no backend for it.
     """
     if not launched():
-        yield Processes()
-        return
-    if dist.is_initialized():
-        yield Processes(dist.get_rank(), dist.get_world_size())
-        return
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    if not dist.is_available() or not dist.is_backend_available(backend):
-        raise RecipeError(f"training in several processes needs the backend {backend!r}, which this torch lacks")
-    dist.init_process_group(backend, device_id=device if device.type == "cuda" else None)
-    try:
-        yield Processes(dist.get_rank(), dist.get_world_size())
-    finally:
-        dist.destroy_process_group()
+        return Processes()
+    if not dist.is_initialized():
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        if not dist.is_available() or not dist.is_backend_available(backend):
+            raise RecipeError(f"training in several processes needs the backend {backend!r}, which this torch lacks")
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group(backend, device_id=device if device.type == "cuda" else None)
+        atexit.register(dist.destroy_process_group)
+    return Processes(dist.get_rank(), dist.get_world_size())
 
 
 class Agreement:

@@ -13,10 +13,10 @@ from masktools_train.recipe import Recipe
 
 __all__ = ["describe_run"]
 
-_PACKAGES = ("masktools", "torch", "numpy", "h5py")
+_PACKAGES = ("masktools", "torch", "numpy", "h5py", "pillow")
 
 
-def describe_run(recipe: Recipe, device: torch.device) -> dict[str, Any]:
+def describe_run(recipe: Recipe, device: torch.device, processes: int = 1) -> dict[str, Any]:
     """Return the content of ``run.json``.
 
     Parameters
@@ -25,12 +25,15 @@ def describe_run(recipe: Recipe, device: torch.device) -> dict[str, Any]:
         The resolved recipe.
     device
         Where it trains.
+    processes
+        How many train it together.
     """
     return {
         "name": recipe.name,
         "seed": recipe.seed,
         "config": recipe.to_dict(),
         "device": describe_device(device),
+        "processes": processes,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}},
         "git": _git(),

@@ -78,6 +78,8 @@ class Trainer:
     ) -> None:
         start, processes = start or Start(), processes or Processes()
         self.recipe, self.device, self._observer = recipe, device, observer
+        if processes.world > 1 and recipe.execution != "masked":
+            raise RecipeError(f"execution {recipe.execution!r} is for one process; several compute masked")
         self.data = load_data(recipe.data.name, recipe.data.options).to(device) if data is None else data
         self._batches = self._training_batches(processes)
         self.steps_per_epoch = self._batches.steps_per_epoch
@@ -257,6 +259,7 @@ class Trainer:
     def _finish_epoch(self, each_epoch: Callable[["Trainer"], None], begun: float, sums: EpochSums | None) -> None:
         train_loss = train_accuracy = lr = None
         settled = self._look_for_structure()
+        self._processes.take_first(self.model.buffers())
         score = evaluate(self._computation, self.data, processes=self._processes)
         self._agreement.require()
         if sums is not None:

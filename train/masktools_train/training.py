@@ -1,5 +1,6 @@
 """Train a recipe into a run directory."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -7,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import torch
 
 from masktools.errors import RunError
@@ -18,8 +20,10 @@ from masktools_train.background import BackgroundWriter
 from masktools_train.checkpoint import copied, load_state, remove_state, save_state
 from masktools_train.data import Data
 from masktools_train.devices import describe_device, pick_device
+from masktools_train.distributed import join
 from masktools_train.identity import describe_run
 from masktools_train.initialization import Start
+from masktools_train.leading import Leader, follow
 from masktools_train.progress import EpochRecord, Observer, SilentObserver
 from masktools_train.recipe import Recipe
 from masktools_train.recorder import Recorder
@@ -136,7 +140,7 @@ def train(
     start: Start | None = None,
     data: Data | None = None,
 ) -> TrainResult:
-    """Train a recipe.
+    """Train a recipe; where several processes were launched together (torchrun), all of them call this, the same way.
 
     Parameters
     ----------
@@ -172,21 +176,30 @@ def train(
         If training diverges.
     """
     target = pick_device(device)
-    made = functools.partial(Trainer, recipe, target, observer or SilentObserver(), start, data)
+    processes = join(target)
+    watching = observer if observer is not None and processes.first else SilentObserver()
+    made = functools.partial(Trainer, recipe, target, watching, start, data, processes)
+    if not processes.first:
+        return _result(None, recipe, target, follow(processes, made))
+    leader = Leader(processes, made)
     if out is None:
-        unrecorded = made()
-        unrecorded.run(lambda _: None)
-        return _result(None, recipe, target, unrecorded.records)
-    writer = RunWriter(out)
+        return _result(None, recipe, target, leader.run(leader.make(), None, lambda _: None))
+    with leader.telling():
+        return _recorded(leader, RunWriter(out), recipe, target, resume, overwrite)
+
+
+def _recorded(
+    leader: Leader, writer: RunWriter, recipe: Recipe, target: torch.device, resume: bool, overwrite: bool
+) -> TrainResult:
     if writer.occupied and not (resume or overwrite):
         raise _occupied(writer)
     # Before anything is touched: a recipe that cannot be trained makes no directory and overwrites nothing.
-    trainer = made() if overwrite or not writer.occupied else None
+    trainer = leader.make() if overwrite or not writer.occupied else None
     with locked(writer.make()):
         if overwrite:
             writer.clear()
         if not writer.occupied:
-            return _run(trainer or made(), writer)
+            return _run(leader, trainer or leader.make(), writer)
         if not resume:
             raise _occupied(writer)
         _check_same_recipe(writer.path, recipe)
@@ -194,21 +207,20 @@ def train(
         # Metrics are written after the state, and the state is removed last: without one, the run is finished.
         if state is None and (writer.path / METRICS).is_file():
             records = [EpochRecord(**record) for record in read_metrics(writer.path / METRICS)]
+            leader.finished(records)
             return _result(writer.path, recipe, target, records)
-        return _run(trainer or made(), writer, state)
+        return _run(leader, trainer or leader.make(), writer, state)
 
 
 def _occupied(writer: RunWriter) -> RunError:
     return RunError(f"{writer.path}: holds a run already; resume it, overwrite it, or choose another directory")
 
 
-def _run(trainer: Trainer, writer: RunWriter, state: Mapping[str, Any] | None = None) -> TrainResult:
+def _run(leader: Leader, trainer: Trainer, writer: RunWriter, state: dict[str, Any] | None = None) -> TrainResult:
     """Train to the end, from a state or the beginning, and write every epoch in the background."""
     recipe = trainer.recipe
     if state is None:
-        writer.describe(describe_run(recipe, trainer.device))
-    else:
-        trainer.load_state_dict(state)
+        writer.describe(describe_run(recipe, trainer.device, leader.processes.world))
     recorder = Recorder(
         writer.path,
         trainer.model,
@@ -232,7 +244,7 @@ def _run(trainer: Trainer, writer: RunWriter, state: Mapping[str, Any] | None = 
         background.submit(write)
 
     with BackgroundWriter() as background:
-        trainer.run(each_epoch)
+        leader.run(trainer, state, each_epoch)
     # A run that was stopped just before this has its last state, but perhaps not its last metrics.
     writer.metrics([record.to_dict() for record in trainer.records])
     remove_state(writer.path)
@@ -244,7 +256,11 @@ def _result(path: Path | None, recipe: Recipe, device: torch.device, records: Se
 
 
 def _check_same_recipe(path: Path, recipe: Recipe) -> None:
-    theirs, ours = flatten(read_identity(path / RUN_JSON).get("config", {})), flatten(recipe.to_dict())
+    recorded = read_identity(path / RUN_JSON).get("config", {})
+    # A key that there was not yet when the run began had the value that is its default now.
+    with contextlib.suppress(pydantic.ValidationError):
+        recorded = Recipe.model_validate(recorded).to_dict()
+    theirs, ours = flatten(recorded), flatten(recipe.to_dict())
     different = sorted(key for key in theirs | ours if theirs.get(key) != ours.get(key))
     if different:
         key = different[0]
