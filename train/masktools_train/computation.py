@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from masktools.errors import RecipeError
 from masktools_train.distributed import Processes
 from masktools_train.recipe import ComputationSpec
 
@@ -52,12 +53,25 @@ class Computation(nn.Module):
         return cast("nn.Module", torch.compile(network, mode=self.spec.compile))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the outputs in float32, whatever they were computed in."""
+        """Return the outputs in float32, whatever they were computed in.
+
+        Raises
+        ------
+        RecipeError
+            If the network cannot be compiled, as the recipe wants.
+        """
         if self.spec.channels_last and inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         with self.autocast():
             # Evaluation gives processes unequal shares: what meets the others in each pass would wait for ever.
-            outputs: Tensor = self._together(inputs) if self.training else self._alone(inputs)
+            network = self._together if self.training else self._alone
+            try:
+                outputs: Tensor = network(inputs)
+            except RuntimeError as error:
+                if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                    raise
+                reason = " ".join(str(error).split("\n\n")[0].split())
+                raise RecipeError(f"computation.compile {self.spec.compile!r} does not work here: {reason}") from error
         return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
