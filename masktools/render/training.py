@@ -90,10 +90,17 @@ def plan_document(plan: Mapping[str, Any]) -> Document:
 
 def recipes_document(recipes: Mapping[str, Mapping[str, Any]]) -> Document:
     """Return the packaged recipes, a row each."""
+    parts = ("model", "data", "algorithm")
     rows = tuple(
-        (name, raw["model"]["name"], raw["data"]["name"], raw["algorithm"]["name"], raw["algorithm"]["density"])
+        (
+            name,
+            *(raw[part]["name"] for part in ("model", "data", "algorithm")),
+            raw["algorithm"]["density"],
+            raw["epochs"],
+        )
         for name, raw in recipes.items()
     )
-    columns = (Column("recipe"), Column("model"), Column("data"), Column("algorithm"), Column("density", kind="rate"))
+    names = tuple(Column(name) for name in ("recipe", *parts))
+    columns = (*names, Column("density", kind="rate"), Column("epochs", kind="count"))
     table = Table("Packaged recipes", columns, rows, "Run one with: masktools train RECIPE")
     return Document("train", {"recipes": {name: dict(raw) for name, raw in recipes.items()}}, (table,))

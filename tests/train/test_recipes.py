@@ -6,8 +6,12 @@ import pytest
 from small_runs import recipe
 
 from masktools.errors import RecipeError
+from masktools.structure.configuration import flatten
 from masktools_train.algorithms import REGISTRY
+from masktools_train.data import REGISTRY as DATA
+from masktools_train.models import build_model
 from masktools_train.recipe import Recipe, load_recipe, packaged_recipes, resolve_recipe
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.training import plan
 
 PLAIN = {"epochs": 2, "model": {"name": "mlp"}, "data": {"name": "digits"}}
@@ -21,7 +25,42 @@ def written(**tables):
 
 
 def test_recipes_are_packaged():
-    assert {"digits", "fashion-mnist"} <= set(packaged_recipes())
+    assert {"digits", "fashion-mnist", "cifar10-resnet20", "imagenet-resnet50"} <= set(packaged_recipes())
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_packaged_models_can_be_built_and_all_of_the_recipe_is_used(name):
+    made = resolve_recipe(load_recipe(name))
+    written = flatten(load_recipe(name))
+    resolved = flatten(made.to_dict())
+    chosen = f"algorithms.{made.algorithm.name}."
+    for key, value in written.items():
+        if not key.startswith("algorithms."):
+            assert resolved[key] == value, key
+        elif key.startswith(chosen) and key.removeprefix(chosen) not in ("distribution",):
+            assert resolved["algorithm.options." + key.removeprefix(chosen)] == value
+    shape = {"digits": (64,), "fashion-mnist": (1, 28, 28)}.get(made.data.name, (3, 32, 32))
+    assert prunable_weights(build_model(made.model.name, made.model.options, shape, 10))
+    assert made.data.name in DATA
+
+
+def test_reference_hyper_parameters():
+    # As the papers state them.
+    ours = flatten(resolve_recipe(load_recipe("imagenet-resnet50")).to_dict())
+    for key, value in {
+        "optimizer.lr": 0.256,
+        "optimizer.momentum": 0.875,
+        "optimizer.weight_decay": 3.05e-5,
+        "epochs": 100,
+        "schedule.name": "cosine",
+        "schedule.warmup_epochs": 5,
+        "label_smoothing": 0.1,
+    }.items():
+        assert ours[key] == value
+    ticket = resolve_recipe(load_recipe("cifar10-resnet20"), {"algorithm.name": "ltr"})
+    assert (ticket.epochs, ticket.optimizer.lr, ticket.schedule.milestones) == (160, 0.1, (80, 120))
+    assert (ticket.optimizer.weight_decay, ticket.batch_size) == (1e-4, 128)
+    assert ticket.algorithm.options["rewind"] == "500it"
 
 
 @pytest.mark.parametrize("algorithm", REGISTRY)
@@ -30,7 +69,7 @@ def test_every_packaged_recipe_resolves_for_every_algorithm(name, algorithm):
     made = resolve_recipe(load_recipe(name), {"algorithm.name": algorithm})
     assert made.name == name
     assert made.algorithm.name == algorithm
-    assert made.algorithm.density == (1 if algorithm == "dense" else 0.02)
+    assert made.algorithm.density == (1 if algorithm == "dense" else load_recipe(name)["algorithm"]["density"])
     assert made.algorithm.distribution in REGISTRY[algorithm].distributions
     # All options are spelled out, so that a change of defaults changes no recorded run.
     assert made.algorithm.options == REGISTRY[algorithm].model_validate(made.algorithm.options).model_dump()
@@ -223,7 +262,7 @@ def test_files_that_are_no_recipe(content, words, tmp_path):
 
 
 def test_recipes_that_are_not_there(tmp_path):
-    with pytest.raises(RecipeError, match=r"neither a file nor a packaged recipe \(digits"):
+    with pytest.raises(RecipeError, match=r"neither a file nor a packaged recipe \(.*digits"):
         load_recipe("digit")
     with pytest.raises(RecipeError, match="neither a file"):
         load_recipe(str(tmp_path))
