@@ -91,3 +91,28 @@ def test_a_strided_view_and_a_tensor_with_gradient():
 def test_a_count_out_of_range_is_refused(k):
     with pytest.raises(ValueError, match=f"cannot select {k} of 6"):
         top_k_mask(torch.zeros(6), k)
+
+
+def test_many_scores_are_selected_exactly_whatever_the_sample_says():
+    random = np.random.default_rng(0)
+    size = 40_000
+    plain = random.standard_normal(size)
+    rows = {
+        "plain": plain,
+        "most equal": np.where(random.random(size) < 0.1, abs(plain), -1.0),
+        "two values": (plain > 0.3).astype(float),
+        "one value": np.zeros(size),
+        "in order": np.sort(plain),
+        "in falling order": np.sort(plain)[::-1].copy(),
+        "periodic": np.tile(np.arange(8.0), size // 8),
+        # All that the sample looks at is the same.
+        "seen as one": np.where(np.arange(size) % ((size // selection._SAMPLE) | 1) == 0, 0.0, plain),
+        "not to be selected": np.where(random.random(size) < 0.5, plain, -np.inf),
+        "heavy tail": plain**9,
+    }
+    for name, values in rows.items():
+        for k in (1, 2, 39, 400, 3_999, 4_001, 20_000, 36_000, 39_998, 39_999):
+            for dtype in (np.float32, np.float64):
+                scores = values.astype(dtype)
+                found = top_k_mask(torch.from_numpy(scores), k).numpy()
+                np.testing.assert_array_equal(found, by_stable_argsort(scores, k), err_msg=f"{name} {k}")
