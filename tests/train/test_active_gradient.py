@@ -114,6 +114,7 @@ def test_convolutions_are_masked_before_the_optimizer_sees_them():
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(torch.randn(4, 1, 8, 8)), torch.randint(3, (4,))).backward()
         optimizer.step()
+    optimizer.state_dict()
     for layer in sparsifier.layers:
         assert (layer.parameter[layer.mask == 0] == 0).all()
         assert (optimizer.state[layer.parameter]["momentum_buffer"][layer.mask == 0] == 0).all()

@@ -32,6 +32,7 @@ class Watched(Trainer):
         self._batches.epoch = noted
 
     def now(self, inputs):
+        self._optimizer.state_dict()  # clears what it has of inactive weights
         slots = [
             value.clone()
             for state in self._optimizer.state.values()

@@ -111,6 +111,7 @@ class Layer:
         self.optimizer.step()
 
     def slot(self, name, parameter="weight"):
+        self.optimizer.state_dict()  # clears what it has of inactive weights
         return self.optimizer.state[getattr(self.model, parameter)][name].clone()
 
 

@@ -56,6 +56,7 @@ def test_freezing_cuts_the_state_of_inactive_weights():
         pair.optimizer.zero_grad()
         pair.model(inputs).square().mean().backward()
         pair.optimizer.step()
+    pair.optimizer.state_dict()
     for layer in pair.sparsifier.layers:
         assert not pair.optimizer.state[layer.parameter]["momentum_buffer"][~layer.mask.bool()].any()
     assert pair.sparsifier.dense_gradient_steps == 0

@@ -39,5 +39,6 @@ def step(model, optimizer, seed):
 
 
 def state_sized(optimizer, parameter):
+    optimizer.state_dict()  # from here on it is what it says
     slots = optimizer.state.get(parameter, {})
     return {k: v for k, v in slots.items() if isinstance(v, torch.Tensor) and v.shape == parameter.shape}

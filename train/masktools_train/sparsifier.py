@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from masktools.errors import RecipeError
 from masktools_train.algorithms.base import Algorithm
 from masktools_train.execution.active_gradient import restrict_gradient, restrictable
+from masktools_train.execution.compact_step import steps_elementwise
 from masktools_train.execution.execution import Execution
 from masktools_train.masked_layers import MaskedLayers, SparseLayer
 from masktools_train.probe import Batch, Loss
@@ -26,10 +27,10 @@ class Sparsifier(MaskedLayers):
     >>> optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)  # doctest: +SKIP
     >>> sparsifier = Sparsifier(model, optimizer, RigL(), density=0.1, total_steps=10_000)  # doctest: +SKIP
 
-    After every ``optimizer.step()`` each masked weight, and each optimizer state of its shape, is exactly 0
-    where the mask is. Algorithms that train dense weights behind the mask (DNW) swap them in for the step and
-    out again, so that the module itself always holds the effective weights: evaluation, checkpoints and
-    gradients see nothing else. Nothing in a step waits for the device.
+    After every ``optimizer.step()`` each masked weight is exactly 0 where the mask is; so is, in
+    ``optimizer.state_dict()``, each optimizer state of its shape. Algorithms that train dense weights behind the mask
+    (DNW) swap them in for the step and out again, so that the module itself always holds the effective weights:
+    evaluation and checkpoints see nothing else. Nothing in a step waits for the device.
 
     Parameters
     ----------
@@ -119,6 +120,7 @@ class Sparsifier(MaskedLayers):
         self._handles: list[RemovableHandle] = []
         self._restricted: list[nn.Linear] = []
         self._compact: list[SparseLayer] = []
+        self._state_is_dense = False
         self.execution = Execution(execution, model, self.layers)
         self.attach(optimizer)
         # Whoever looks at the network first sees it dense, and differentiates it twice.
@@ -157,7 +159,7 @@ class Sparsifier(MaskedLayers):
         self._handles = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
-            optimizer.register_state_dict_pre_hook(self.execution.settle),
+            optimizer.register_state_dict_pre_hook(self._settle),
         ]
         with torch.no_grad():
             self.apply_masks()
@@ -168,7 +170,7 @@ class Sparsifier(MaskedLayers):
         while self._handles:
             self._handles.pop().remove()
         if self.optimizer is not None:
-            self.execution.settle(self.optimizer)
+            self._settle(self.optimizer)
         self.execution.prepare(possible=False, dense_gradient=False)
 
     def _prepare(self) -> None:
@@ -228,6 +230,11 @@ class Sparsifier(MaskedLayers):
         elif all(layer.count == layer.size for layer in self.layers):
             self.dense_gradient_steps += 1
         self._compact = self.execution.begin(optimizer)
+        self._state_is_dense = True
+        if steps_elementwise(optimizer):
+            # What the optimizer makes of an inactive weight is gone after the step, and its state when it grows: to
+            # multiply the gradients too would double what masking costs.
+            return
         pairs = [
             (layer.parameter.grad, layer.mask)
             for layer in self.layers
@@ -249,6 +256,16 @@ class Sparsifier(MaskedLayers):
             self._freeze()
         self.apply_masks(self._compact)
         self._prepare()
+
+    @torch.no_grad()
+    def _settle(self, optimizer: Optimizer) -> None:
+        """Make the optimizer's state what it says it is: in the shape of the weights, and 0 where the mask is."""
+        self.execution.settle(optimizer)
+        kept_up = self.algorithm.trains_dense or self.algorithm.keeps_dense_state
+        if self._state_is_dense and (self.frozen or not kept_up):
+            for layer in self.layers:
+                self.clear_state(layer, layer.mask)
+            self._state_is_dense = False
 
     def _freeze(self) -> None:
         """Fix the masks: from here on no gradient of an inactive weight is of any use."""

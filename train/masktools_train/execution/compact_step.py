@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from masktools_train.execution.pattern import Pattern
     from masktools_train.execution.sparse_linear import SparseLinear
 
-__all__ = ["CompactStep", "steps_compactly"]
+__all__ = ["CompactStep", "steps_elementwise"]
 
 _ELEMENTWISE = (
     optim.SGD, optim.Adam, optim.AdamW, optim.Adamax, optim.NAdam, optim.RAdam, optim.RMSprop, optim.Adagrad,
@@ -21,7 +21,7 @@ _ELEMENTWISE = (
 """Optimizers that treat every weight on its own, so that it does not matter in what shape they come."""
 
 
-def steps_compactly(optimizer: Optimizer) -> bool:
+def steps_elementwise(optimizer: Optimizer) -> bool:
     """Whether the optimizer may be given active weights in a row; others see the whole weights as ever."""
     return type(optimizer) in _ELEMENTWISE
 

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from masktools.errors import RecipeError
 from masktools_train.execution.active_gradient import restrictable
-from masktools_train.execution.compact_step import CompactStep, steps_compactly
+from masktools_train.execution.compact_step import CompactStep, steps_elementwise
 from masktools_train.execution.measuring import measured_ratio
 from masktools_train.execution.sparse_linear import SparseLinear, run_sparse
 
@@ -104,7 +104,7 @@ class Execution:
         self.end(optimizer)
         compact = []
         for part in self._parts:
-            if part.linear.enabled and not part.linear.dense_gradient and steps_compactly(optimizer):
+            if part.linear.enabled and not part.linear.dense_gradient and steps_elementwise(optimizer):
                 if part.step.begin(optimizer):
                     compact.append(part.layer)
             else:
