@@ -1,6 +1,17 @@
 """Errors that a user can cause: each message is one sentence that names the file, key or option."""
 
-__all__ = ["MasktoolsError", "RecipeError", "RunError", "SnapshotError", "StructureError", "TrainingError"]
+from collections.abc import Mapping
+
+__all__ = [
+    "CheckpointError",
+    "MasktoolsError",
+    "RecipeError",
+    "RunError",
+    "SnapshotError",
+    "StructureError",
+    "TaskError",
+    "TrainingError",
+]
 
 
 class MasktoolsError(Exception):
@@ -15,6 +26,10 @@ class RunError(MasktoolsError):
     """A run directory that is missing, incomplete, or already in use."""
 
 
+class CheckpointError(MasktoolsError):
+    """A file of another program that cannot be imported; names the file and the key."""
+
+
 class RecipeError(MasktoolsError):
     """A training recipe, option, model or data set that cannot be used as asked."""
 
@@ -25,3 +40,19 @@ class StructureError(MasktoolsError):
 
 class TrainingError(MasktoolsError):
     """Training that cannot go on, for example because it diverged."""
+
+
+class TaskError(MasktoolsError):
+    """Parts of a computation that failed, or that cannot be run as asked.
+
+    Parameters
+    ----------
+    message
+        The sentence.
+    reasons
+        Why each part failed, by its key; empty where none was run.
+    """
+
+    def __init__(self, message: str, reasons: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.reasons = dict(reasons or {})

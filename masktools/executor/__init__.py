@@ -1,0 +1,1 @@
+"""Independent parts of a computation, run in this process, in several, or on a cluster."""
