@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 
 __all__ = ["Interval", "mean_interval"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Interval:
+class Interval(ToFrame):
     """A mean with its confidence interval.
 
     Parameters

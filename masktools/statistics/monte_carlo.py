@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 
 __all__ = ["NullLevel", "Tail", "monte_carlo_p", "null_level", "quantile"]
 
@@ -14,7 +15,7 @@ Tail: TypeAlias = Literal["greater", "less", "two-sided"]
 
 
 @dataclasses.dataclass(frozen=True)
-class NullLevel:
+class NullLevel(ToFrame):
     """What a number is under a null.
 
     Parameters

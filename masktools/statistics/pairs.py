@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 
 __all__ = ["PairMean", "mean_over_pairs"]
 
 
 @dataclasses.dataclass(frozen=True)
-class PairMean:
+class PairMean(ToFrame):
     """Mean over all pairs of runs, with an interval over runs.
 
     Parameters

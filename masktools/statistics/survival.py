@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 
 __all__ = ["SurvivalCurve", "SurvivalPoint", "kaplan_meier"]
 
@@ -48,7 +49,7 @@ class SurvivalPoint:
 
 
 @dataclasses.dataclass(frozen=True)
-class SurvivalCurve:
+class SurvivalCurve(ToFrame):
     """A survival function, a step down at every duration at which something ended.
 
     Parameters
@@ -111,7 +112,7 @@ class SurvivalCurve:
 
 
 def kaplan_meier(deaths: Mapping[int, float], censored: Mapping[int, float], confidence: float = 0.95) -> SurvivalCurve:
-    """Estimate a survival function from counts.
+    """Return a survival function, estimated from counts.
 
     Parameters
     ----------
