@@ -4,7 +4,7 @@ import math
 
 from masktools.render.document import Cell, Kind
 
-__all__ = ["count", "magnitude", "percent", "printable", "rate", "show"]
+__all__ = ["count", "magnitude", "percent", "printable", "rate", "show", "with_interval"]
 
 UNDEFINED = "-"
 
@@ -44,6 +44,30 @@ def rate(value: float | None) -> str:
     if math.isinf(value) or abs(value) < 1e-4:
         return f"{value:.1e}"
     return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
+
+
+def with_interval(mean: float | None, low: float | None, high: float | None) -> str:
+    """Return a mean and the ends of its interval, with two significant digits of half its width.
+
+    Without an interval, and where it has no width worth telling, numbers have three significant digits.
+
+    >>> with_interval(0.88213, 0.87985, 0.88441), with_interval(14.2, 11.8, 16.6), with_interval(0.88213, None, None)
+    ('0.8821 [0.8799, 0.8844]', '14.2 [11.8, 16.6]', '0.882')
+    """
+    if mean is None or low is None or high is None:
+        return rate(mean)
+    half = (high - low) / 2
+    if not math.isfinite(half) or half <= 0:
+        return f"{rate(mean)} [{rate(low)}, {rate(high)}]"
+    # Half the width is rounded before its size is taken, or .0996 would have three digits.
+    decimals = max(0, 1 - int(f"{half:.1e}".partition("e")[2]))
+    if decimals > _MOST_DECIMALS:
+        return f"{rate(mean)} [{rate(low)}, {rate(high)}]"
+    return f"{mean:z,.{decimals}f} [{low:z,.{decimals}f}, {high:z,.{decimals}f}]"
+
+
+_MOST_DECIMALS = 12
+"""A narrower interval is rounding."""
 
 
 def magnitude(value: float | None, unit: str) -> str:
