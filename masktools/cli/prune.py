@@ -1,17 +1,19 @@
-"""``masktools prune``: prune a trained network further, without fine-tuning."""
+"""``masktools prune``: prune trained networks further."""
 
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import typer
 
 from masktools.cli.command import Command
-from masktools.cli.options import DeviceOption, EpochOption, RunArgument
+from masktools.cli.options import DeviceOption, EpochOption, PlotOption, QuietOption
 from masktools.cli.output import FormatOption, OutputOption, emit
+from masktools.cli.settings import numbers
 from masktools.errors import MasktoolsError
 
 __all__ = ["COMMAND", "CriterionName", "ScopeName", "prune"]
 
-CriterionName: TypeAlias = Literal["magnitude", "random"]
+CriterionName: TypeAlias = Literal["magnitude", "random", "movement", "saliency"]
 """Names of the criteria; a test holds them equal to the registry of the training package."""
 
 ScopeName: TypeAlias = Literal["global", "layer"]
@@ -19,8 +21,17 @@ ScopeName: TypeAlias = Literal["global", "layer"]
 
 
 def prune(
-    run: RunArgument,
-    criterion: Annotated[CriterionName, typer.Option("--criterion", help="What is pruned first.")] = "magnitude",
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run directories, trained from a recipe.", show_default=False)
+    ],
+    criterion: Annotated[
+        CriterionName,
+        typer.Option(
+            "--criterion",
+            help="What is kept: the largest values, any at random, what training moved farthest, or what the loss "
+            "depends on most.",
+        ),
+    ] = "magnitude",
     scope: Annotated[
         ScopeName, typer.Option("--scope", help="Whether layers compete, or each gives the same share.")
     ] = "global",
@@ -35,43 +46,119 @@ def prune(
     ] = None,
     draws: Annotated[int, typer.Option("--draws", metavar="N", min=1, help="Orders, for a random criterion.")] = 5,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of random orders.")] = 0,
+    examples: Annotated[
+        int, typer.Option("--examples", metavar="N", min=1, help="Training examples that saliency looks at.")
+    ] = 1024,
+    recalibrate: Annotated[
+        bool, typer.Option("--recalibrate", help="Also measure with batch-norm statistics estimated anew.")
+    ] = False,
+    recalibration_examples: Annotated[
+        int,
+        typer.Option(
+            "--recalibration-examples", metavar="N", min=2, help="Training examples that they are estimated on."
+        ),
+    ] = 2048,
+    finetune_epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--finetune-epochs",
+            metavar="N",
+            min=1,
+            help="Also train each pruned network on for so long, its mask fixed.",
+            show_default=False,
+        ),
+    ] = None,
+    finetune_lr: Annotated[
+        float | None,
+        typer.Option(
+            "--finetune-lr",
+            metavar="LR",
+            help="Constant learning rate of that. Default: a tenth of the recipe's.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Write each pruned network as a run: DIR/CRITERION-SCOPE-SHARE, of several runs DIR/RUN/... What is "
+            "there already is not trained again.",
+            show_default=False,
+        ),
+    ] = None,
     epoch: EpochOption = None,
     device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+    plot: PlotOption = None,
     format: FormatOption = None,  # noqa: A002
     output: OutputOption = None,
 ) -> None:
-    """Prune a trained network further; parameters as on the command line."""
-    from masktools.render.reevaluation import prune_document
+    """Prune trained networks further; parameters as on the command line.
+
+    Raises
+    ------
+    MasktoolsError
+        If a run cannot be pruned as asked.
+    """
+    if finetune_lr is not None and finetune_epochs is None:
+        raise MasktoolsError("--finetune-lr goes with --finetune-epochs, which is not given")
+    kept = None if shares is None else numbers(shares, "--shares")
+    from masktools.cli.progress import TrainingProgress
+    from masktools.cli.signals import ending_on_sigterm
+    from masktools.render.robustness import prune_document
+    from masktools.render.robustness_groups import robustness_document
+    from masktools.runs import open_run
+    from masktools.structure.robustness_groups import robustness_groups
     from masktools_train.reevaluate.prune import SHARES
     from masktools_train.reevaluate.prune import prune as prune_further
 
-    result = prune_further(
-        run,
-        criterion=criterion,
-        scope=scope,
-        shares=SHARES if shares is None else _numbers(shares),
-        epoch=epoch,
-        draws=draws,
-        seed=seed,
-        device=device,
-    )
-    emit(prune_document(result), format, output)
+    opened = [open_run(run) for run in runs]
+    several = len(opened) > 1
+    with ending_on_sigterm(), TrainingProgress(quiet, lines=1) as progress:
+        results = [
+            prune_further(
+                run,
+                criterion=criterion,
+                scope=scope,
+                shares=SHARES if kept is None else kept,
+                epoch=epoch,
+                draws=draws,
+                seed=seed,
+                examples=examples,
+                recalibrate=recalibrate,
+                recalibration_examples=recalibration_examples,
+                finetune_epochs=finetune_epochs,
+                finetune_lr=finetune_lr,
+                out=out / run.name if several and out is not None else out,
+                device=device,
+                observer=progress,
+            )
+            for run in opened
+        ]
+    groups = robustness_groups(results)
+    document = robustness_document(results, groups) if several else prune_document(results[0])
+    if plot is not None:
+        from masktools.plots import plot_prune, save_plot
 
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise MasktoolsError(f"--shares: {text!r} is no list of numbers; write 1,0.5,0.1") from None
+        save_plot(plot_prune(groups if several else results), plot)
+    emit(document, format, output)
 
 
 COMMAND = Command(
     name="prune",
     run=prune,
-    summary="Structural robustness: prune a trained network further, without fine-tuning.",
+    summary="Structural robustness: prune trained networks further, with or without fine-tuning.",
     examples=(
         "masktools prune runs/dnw-s0",
         "masktools prune runs/dnw-s0 --criterion random --draws 20",
-        "masktools prune runs/dnw-s0 --scope layer --shares 1,0.5,0.25 --format csv",
+        "masktools prune runs/dnw-s0 --criterion saliency --scope layer --shares 1,0.5,0.25 --format csv",
+        "masktools prune runs/dnw-s0 runs/dnw-s1 runs/rigl-s0 runs/rigl-s1 --shares 1,0.5,0.2,0.1",
+        "masktools prune runs/resnet20-s0 --recalibrate",
+        "masktools prune runs/dnw-s0 --finetune-epochs 2 --out runs/dnw-s0-pruned",
+    ),
+    details=(
+        "Several runs are summarised by algorithm and density, with intervals over runs. Beside the accuracy: how much "
+        "of what is left lies on a path from input to output."
     ),
 )

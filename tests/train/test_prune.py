@@ -6,17 +6,15 @@ import math
 
 import numpy as np
 import pytest
-import torch
-from small_runs import CLASSES, recipe
+from pruned import accuracy_by_hand, brute_force, kept_masks
+from small_runs import recipe
 
 from masktools.errors import RecipeError, RunError
 from masktools.runs import RunWriter, open_run
 from masktools.snapshot.content import SnapshotContent
 from masktools.topology.reach import effective_masks
 from masktools_train import prune, train
-from masktools_train.data import load_data
-from masktools_train.initialization import initial_model
-from masktools_train.reevaluate import prune as pruning
+from masktools_train.reevaluate.prune import CRITERIA
 
 SHARES = (1.0, 0.73, 0.5, 0.25, 0.1, 0.0)
 
@@ -30,53 +28,6 @@ def run(request, tmp_path_factory):
         made = recipe("static", data__name="small_runs:pictures", algorithm__dense_layers=["last"])
     train(made, folder, device="cpu")
     return open_run(folder)
-
-
-def kept_masks(monkeypatch, run, **options):
-    """Return the masks of every point of the curve, draw by draw, beside the result."""
-    seen = []
-    scope = options.get("scope", "global")
-    original = pruning.SCOPES[scope]
-
-    def noted(scores, share, active):
-        masks = original(scores, share, active)
-        seen.append((share, {name: mask.numpy().copy() for name, mask in masks.items()}))
-        return masks
-
-    monkeypatch.setattr(pruning, "SCOPES", {**pruning.SCOPES, scope: noted})
-    return prune(run, device="cpu", **options), seen
-
-
-def accuracy_by_hand(run, masks):
-    """Evaluate the network of the last snapshot under other masks."""
-    config = run.config
-    data = load_data(config["data"]["name"], config["data"]["options"])
-    made = recipe("dnw", model__name=config["model"]["name"])
-    model = initial_model(made, data.input_shape, CLASSES)
-    if config["model"]["name"] == "mlp":
-        model = initial_model(recipe("dnw", data__name="small_runs:pictures"), data.input_shape, CLASSES)
-    state = {name: torch.from_numpy(np.array(value)) for name, value in run.final.tensors().items()}
-    state |= {name: torch.from_numpy(run.final.weight(name) * mask) for name, mask in masks.items()}
-    model.load_state_dict(state)
-    model.eval()
-    with torch.no_grad():
-        predicted = model(data.normalized(data.test_inputs)).argmax(1)
-    return float((predicted == data.test_targets).double().mean())
-
-
-def brute_force(run, share, scope):
-    """Sort the active weights by falling magnitude, equal ones by their place, and keep the first."""
-    rows = []
-    for number, name in enumerate(run.final.layers):
-        weight, mask = run.final.weight(name).ravel(), run.final.mask(name).ravel()
-        rows += [(-abs(weight[i]), number, i) for i in np.flatnonzero(mask)]
-    names = list(run.final.layers)
-    kept = {name: np.zeros(run.final.layers[name].size, dtype=bool) for name in names}
-    groups = [rows] if scope == "global" else [[row for row in rows if row[1] == n] for n in range(len(names))]
-    for group in groups:
-        for _, number, index in sorted(group)[: round(share * len(group))]:
-            kept[names[number]][index] = True
-    return {name: mask.reshape(run.final.layers[name].shape) for name, mask in kept.items()}
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
@@ -107,11 +58,14 @@ def test_counts_are_exact(scope, run):
             assert point.active == sum(round(k / 20 * count) for count in active.values())
 
 
-@pytest.mark.parametrize("criterion", ["magnitude", "random"])
+@pytest.mark.parametrize("criterion", list(CRITERIA))
 @pytest.mark.parametrize("scope", ["global", "layer"])
-def test_share_one_is_the_run_itself(criterion, scope, run):
-    result = prune(run, device="cpu", criterion=criterion, scope=scope, shares=[1], draws=3)
+def test_share_one_is_the_run_itself(criterion, scope, run, monkeypatch):
+    result, seen = kept_masks(monkeypatch, run, criterion=criterion, scope=scope, shares=[1], draws=3)
     (point,) = result.curve
+    for _, masks in seen:
+        for name, mask in masks.items():
+            np.testing.assert_array_equal(mask, run.final.mask(name))
     assert set(point.accuracies) == {run.metrics[-1]["test_accuracy"]}
     assert point.active == run.final.active
     assert point.density == run.final.density
@@ -150,7 +104,7 @@ def test_random_orders_are_uniform(run, monkeypatch):
 
 
 def test_nothing_is_effective_that_is_not_active(run):
-    for criterion in ("magnitude", "random"):
+    for criterion in CRITERIA:
         for point in prune(run, device="cpu", criterion=criterion, draws=2).curve:
             assert all(0 <= effective <= point.density for effective in point.effective_densities)
     last = prune(run, device="cpu", shares=[0]).curve[-1]
@@ -164,6 +118,10 @@ def test_the_curve_falls_in_density_and_counts_a_share_once(run):
     assert {"run", "criterion", "scope", "curve"} <= set(plain)
     assert {"density", "accuracy", "effective_density"} <= set(plain["curve"][0])
     assert plain["chance_accuracy"] == pytest.approx(1 / 3, abs=0.02)
+    assert [point["share"] for point in plain["curve"]] == [1, 0.5, 0.1]
+    assert (plain["algorithm"], plain["variant"]) == (run.config["algorithm"]["name"], None)
+    assert (plain["active"], plain["density"]) == (run.final.active, run.final.density)
+    assert (plain["recalibrated"], plain["finetuned"], plain["examples"]) == (None, None, None)
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
@@ -199,7 +157,11 @@ def test_another_epoch(run):
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"criterion": "size"}, RecipeError, "criterion 'size' is unknown; choose from magnitude, random"),
+        (
+            {"criterion": "size"},
+            RecipeError,
+            "'size' is unknown; choose from magnitude, random, movement, saliency",
+        ),
         ({"scope": "all"}, RecipeError, "scope 'all' is unknown; choose from global, layer"),
         ({"shares": []}, RecipeError, "shares"),
         ({"shares": [1.01]}, RecipeError, "shares must lie between 0 and 1"),
@@ -207,6 +169,12 @@ def test_another_epoch(run):
         ({"shares": [math.nan]}, RecipeError, "shares"),
         ({"draws": 0, "criterion": "random"}, RecipeError, "draws must be at least 1"),
         ({"epoch": 9}, RunError, "no snapshot of epoch 9"),
+        ({"examples": 0}, RecipeError, "examples must be at least 1, got 0"),
+        ({"recalibration_examples": 1}, RecipeError, "recalibration_examples must be at least 2, got 1"),
+        ({"finetune_epochs": 0}, RecipeError, "finetune_epochs must be at least 1, got 0"),
+        ({"finetune_lr": 0.1}, RecipeError, "finetune_lr 0.1 goes with finetune_epochs, which is not given"),
+        ({"finetune_lr": 0.0, "finetune_epochs": 1}, RecipeError, "finetune_lr must be above 0, got 0"),
+        ({"finetune_lr": math.inf, "finetune_epochs": 1}, RecipeError, "finetune_lr must be above 0, got inf"),
     ],
 )
 def test_what_cannot_be_asked(options, error, words, run):

@@ -1,4 +1,4 @@
-"""Structural robustness: prune a trained network further, without fine-tuning."""
+"""Structural robustness: prune a trained network further."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,39 +9,20 @@ from torch import Tensor
 
 from masktools.errors import RecipeError
 from masktools.runs import Run, open_run
-from masktools.structure.connectivity import connectivity_of
-from masktools.structure.reevaluation import PrunePoint, PruneResult
+from masktools.structure.robustness import PrunePoint, PruneResult
 from masktools_train.devices import pick_device
-from masktools_train.evaluation import evaluate
+from masktools_train.progress import Observer
+from masktools_train.reevaluate.pruned_network import Left, Treatment
+from masktools_train.reevaluate.pruned_runs import FineTuning
+from masktools_train.reevaluate.pruning_criteria import CRITERIA, criterion_scores
 from masktools_train.reevaluate.restored import Restored
-from masktools_train.seeding import derive
+from masktools_train.reevaluate.trained_network import TrainedNetwork
 from masktools_train.selection import top_k_mask
 
 __all__ = ["CRITERIA", "SCOPES", "SHARES", "prune"]
 
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02)
 """Shares of the active weights that are kept, unless told otherwise."""
-
-
-def _magnitude(weights: Mapping[str, Tensor], random: torch.Generator) -> dict[str, Tensor]:
-    """Keep the largest absolute values."""
-    del random
-    return {name: weight.abs() for name, weight in weights.items()}
-
-
-def _random(weights: Mapping[str, Tensor], random: torch.Generator) -> dict[str, Tensor]:
-    """Keep at random."""
-    return {name: torch.rand(weight.shape, generator=random, dtype=torch.float64) for name, weight in weights.items()}
-
-
-CRITERIA: Mapping[str, Callable[[Mapping[str, Tensor], torch.Generator], dict[str, Tensor]]] = {
-    "magnitude": _magnitude,
-    "random": _random,
-}
-"""What is kept: scores of at least 0, the largest stay. A new criterion is its function and one line here."""
-
-_RANDOM = frozenset({"random"})
-"""Criteria whose scores differ from draw to draw."""
 
 
 def _globally(scores: Mapping[str, Tensor], share: float, active: Mapping[str, int]) -> dict[str, Tensor]:
@@ -72,9 +53,16 @@ def prune(
     epoch: int | None = None,
     draws: int = 5,
     seed: int = 0,
+    examples: int = 1024,
+    recalibrate: bool = False,
+    recalibration_examples: int = 2048,
+    finetune_epochs: int | None = None,
+    finetune_lr: float | None = None,
+    out: str | Path | None = None,
     device: str = "auto",
+    observer: Observer | None = None,
 ) -> PruneResult:
-    """Prune a trained network further and measure what is left, without any training.
+    """Prune a trained network further and measure what is left.
 
     Parameters
     ----------
@@ -92,63 +80,113 @@ def prune(
         Number of random orders, for a criterion that is random.
     seed
         Seed of the random orders. The orders are nested: what a smaller share keeps, a larger one keeps too.
+    examples
+        How many training examples a criterion looks at that looks at any: the first of the training order, without
+        augmentation.
+    recalibrate
+        Measure each pruned network a second time, with the running statistics of its batch norms estimated anew. What
+        is written and trained on is the network with these.
+    recalibration_examples
+        On how many training examples, in batches of the recipe's size: the first of the training order, without
+        augmentation, or all where there are fewer.
+    finetune_epochs
+        Train each pruned network on for so long, with its mask fixed, and measure it once more.
+    finetune_lr
+        Learning rate of that, constant; None is a tenth of the recipe's.
+    out
+        Directory for a run of each pruned network (``CRITERION-SCOPE-SHARE``, with ``-drawN`` before the share for a
+        random criterion). One that is there already is not trained again.
     device
         ``auto``, ``cpu`` or ``cuda:N``.
+    observer
+        Who watches the training.
 
     Raises
     ------
     RecipeError
-        If an option is unknown or out of range.
+        If an option is unknown or out of range, or there is no batch norm to recalibrate.
     RunError
-        If there is no such run, or it records no recipe.
+        If there is no such run, it records no recipe or not what the criterion needs, scores are not finite, or `out`
+        holds another run.
+    SnapshotError
+        If a snapshot cannot be read or written, or holds no weights.
+    TrainingError
+        If fine-tuning diverges.
     """
     for kind, name, registry in (("criterion", criterion, CRITERIA), ("scope", scope, SCOPES)):
         if name not in registry:
             raise RecipeError(f"{kind} {name!r} is unknown; choose from {', '.join(registry)}")
     if not shares or any(not 0 <= share <= 1 for share in shares):
         raise RecipeError(f"shares must lie between 0 and 1, got {list(shares)}")
-    if draws < 1:
-        raise RecipeError(f"draws must be at least 1, got {draws}")
+    for option, value, least in (
+        ("draws", draws, 1),
+        ("examples", examples, 1),
+        ("recalibration_examples", recalibration_examples, 2),
+        ("finetune_epochs", finetune_epochs, 1),
+    ):
+        if value is not None and value < least:
+            raise RecipeError(f"{option} must be at least {least}, got {value}")
     opened = run if isinstance(run, Run) else open_run(run)
     source = Restored(opened, opened.at(epoch), pick_device(device))
-    model = source.model()
-    masks, state, topology = source.masks(), source.state_of(source.snapshot), source.snapshot.topology
-    weights = {name: state[name] for name in masks}
-    active = {name: int(mask.sum()) for name, mask in masks.items()}
-    size = sum(mask.numel() for mask in masks.values())
-    draws = draws if criterion in _RANDOM else 1
+    network = TrainedNetwork(source)
+    tuning = _tuning(finetune_epochs, finetune_lr, source.recipe.optimizer.lr)
+    treatment = Treatment(network, recalibration_examples if recalibrate else None, tuning, observer)
+    chosen = CRITERIA[criterion]
+    draws = draws if chosen.random else 1
 
-    orders = [_scores(criterion, weights, masks, seed, draw) for draw in range(draws)]
-    parameters = dict(model.named_parameters())
+    orders = [criterion_scores(chosen, network, examples=examples, seed=seed, draw=draw) for draw in range(draws)]
+    depends = {"seed": seed} if chosen.random else {"examples": examples} if chosen.looks_at_data else {}
     curve = []
-    for share in sorted(set(shares), reverse=True):
-        accuracies, effective, left = [], [], 0
-        for scores in orders:
-            kept = SCOPES[scope](scores, share, active)
-            left = sum(int(mask.sum()) for mask in kept.values())
-            with torch.no_grad():
-                for name, mask in kept.items():
-                    parameters[name].copy_(weights[name] * mask)
-            accuracies.append(evaluate(model, source.data).accuracy)
-            if topology is not None:
-                found = connectivity_of(topology, {name: mask.numpy() for name, mask in kept.items()})
-                effective.append(found.total.effective_density)
-        curve.append(PrunePoint(left / size, left, tuple(accuracies), tuple(effective) if effective else None))
+    for share in sorted({float(share) for share in shares}, reverse=True):
+        measured: list[Left] = []
+        for draw, scores in enumerate(orders):
+            kept = SCOPES[scope](scores, share, network.active)
+            label = f"-draw{draw}" if chosen.random else ""
+            folder = None if out is None else Path(out) / f"{criterion}-{scope}{label}-{share:.12g}"
+            options = {"share": share, **depends, **({"draw": draw} if chosen.random else {})}
+            measured.append(treatment.measure(kept, f"prune-{criterion}-{scope}", options, folder))
+        curve.append(_point(share, measured, network.size))
+    recipe = source.recipe
     return PruneResult(
         run=str(opened.path),
         epoch=source.snapshot.epoch,
+        algorithm=recipe.algorithm.name,
+        variant=None if recipe.origin is None else recipe.origin.variant,
+        active=sum(network.active.values()),
+        size=network.size,
         criterion=criterion,
         scope=scope,
         draws=draws,
         chance_accuracy=source.chance_accuracy,
         curve=tuple(curve),
+        examples=examples if chosen.looks_at_data else None,
+        recalibration_examples=treatment.recalibration_examples,
+        finetune_epochs=finetune_epochs,
+        finetune_lr=None if tuning is None else tuning.lr,
     )
 
 
-def _scores(
-    criterion: str, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], seed: int, draw: int
-) -> dict[str, Tensor]:
-    """Return scores in which every inactive weight comes last."""
-    random = torch.Generator().manual_seed(derive(seed, "prune", draw))
-    scores = CRITERIA[criterion](weights, random)
-    return {name: torch.where(masks[name], score, -math.inf) for name, score in scores.items()}
+def _tuning(epochs: int | None, lr: float | None, base: float) -> FineTuning | None:
+    if lr is not None and epochs is None:
+        raise RecipeError(f"finetune_lr {lr:g} goes with finetune_epochs, which is not given")
+    if lr is not None and not (math.isfinite(lr) and lr > 0):
+        raise RecipeError(f"finetune_lr must be above 0, got {lr:g}")
+    return None if epochs is None else FineTuning(epochs, base / 10 if lr is None else lr)
+
+
+def _point(share: float, measured: Sequence[Left], size: int) -> PrunePoint:
+    """Collect what the draws have in common: how many weights are left."""
+    active = measured[0].active
+    columns = {
+        "recalibrated": [left.recalibrated for left in measured],
+        "finetuned": [left.finetuned for left in measured],
+        "effective_densities": [None if left.effective is None else left.effective / size for left in measured],
+    }
+    known = {key: [value for value in values if value is not None] for key, values in columns.items()}
+    return PrunePoint(
+        share=share,
+        density=active / size,
+        active=active,
+        accuracies=tuple(left.accuracy for left in measured),
+        **{key: tuple(values) if values else None for key, values in known.items()},
+    )

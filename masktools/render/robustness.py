@@ -1,0 +1,100 @@
+"""Structural robustness of one run as a document."""
+
+from collections.abc import Iterable, Sequence
+
+from masktools.render.document import Column, Document, Table
+from masktools.render.numbers import count, percent, rate
+from masktools.structure.robustness import CurveSummary, PruneResult
+
+__all__ = ["how_pruned", "prune_document", "prune_notes"]
+
+
+def prune_document(result: PruneResult) -> Document:
+    """Return accuracy and connectivity at each density, a row a density."""
+    data = result.to_dict()
+    again, tuned = result.recalibration_examples is not None, result.finetune_epochs is not None
+    several = result.draws > 1
+    columns = (
+        Column("share", "kept", "rate"),
+        Column("density", kind="rate"),
+        Column("active", kind="count"),
+        Column("accuracy", kind="rate"),
+        Column("low", "low (95 %)", "rate", shown=several),
+        Column("high", "high (95 %)", "rate", shown=several),
+        Column("recalibrated", kind="rate", shown=again),
+        Column("recalibrated_low", "low (95 %)", "rate", shown=again and several),
+        Column("recalibrated_high", "high (95 %)", "rate", shown=again and several),
+        Column("finetuned", "fine-tuned", "rate", shown=tuned),
+        Column("finetuned_low", "low (95 %)", "rate", shown=tuned and several),
+        Column("finetuned_high", "high (95 %)", "rate", shown=tuned and several),
+        Column("effective_density", "effective", "rate"),
+        Column("effective_low", kind="rate", shown=False),
+        Column("effective_high", kind="rate", shown=False),
+        Column("effective_share", "of active", "rate"),
+    )
+    table = Table.of_records(result.run, columns, data["curve"], _reading(result))
+    return Document("prune", data, (table,), prune_notes([result]))
+
+
+def how_pruned(result: PruneResult) -> str:
+    """Return in words by what was pruned, and whether layers competed."""
+    where = "layer by layer" if result.scope == "layer" else "globally"
+    return f"Pruned by {result.criterion}, {where}"
+
+
+def prune_notes(results: Sequence[PruneResult]) -> tuple[str, ...]:
+    """Return what has to be known to read results of one call."""
+    notes = ["effective: share of weights that lie on a path from input to output; of active: part of the active ones."]
+    draws = max(result.draws for result in results)
+    if draws > 1:
+        over = "Student t intervals over these" if len(results) == 1 else "for each run; intervals are over runs"
+        notes.append(f"means over {draws} random orders, {over}.")
+    looked = {count(result.recalibration_examples) for result in results if result.recalibration_examples is not None}
+    if looked:
+        notes.append(
+            f"recalibrated: batch-norm statistics estimated anew on {_listed(looked)} training examples, without "
+            "augmentation."
+        )
+    rates = {f"{result.finetune_lr:g}" for result in results if result.finetune_lr is not None}
+    if rates:
+        epochs = results[0].finetune_epochs
+        notes.append(
+            f"fine-tuned: the mask fixed, {epochs} more epoch{'' if epochs == 1 else 's'} at a learning rate of "
+            f"{_listed(rates)}."
+        )
+    notes.append(
+        "area: mean accuracy over the logarithm of the share kept. Accuracies are of test examples: a share chosen by "
+        "them looks better than it is."
+    )
+    return tuple(notes)
+
+
+def _listed(values: Iterable[str]) -> str:
+    return " or ".join(sorted(values))
+
+
+def _reading(result: PruneResult) -> str:
+    first = result.curve[0]
+    training = "" if result.finetune_epochs is not None else ", without fine-tuning"
+    parts = [
+        f"{how_pruned(result)}{training}: from {rate(first.mean())} at density {rate(first.density)} the network "
+        f"{_lost(result.summary(), result.chance_accuracy)}"
+    ]
+    others = (("recalibrated", result.summary("recalibrated")), ("fine-tuned", result.summary("finetuned")))
+    parts += [f"{words} it {_lost(found, result.chance_accuracy)}" for words, found in others if found is not None]
+    text = f"{'; '.join(parts)}."
+    if result.collapse_share is not None:
+        text += (
+            f" Below {percent(result.collapse_share)} of its active weights less than half as large a part of them "
+            "lies on a path as at first."
+        )
+    return text
+
+
+def _lost(summary: CurveSummary | None, chance: float) -> str:
+    if summary is None or summary.half_density is None:
+        return f"never loses half of what it is above guessing ({rate(chance)})"
+    return (
+        f"has lost half of what it is above guessing ({rate(chance)}) at density {rate(summary.half_density)}, "
+        f"{percent(summary.half_share)} of the active weights"
+    )
