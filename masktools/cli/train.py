@@ -8,6 +8,7 @@ import typer
 from masktools.cli.command import Command
 from masktools.cli.options import DeviceOption, QuietOption
 from masktools.cli.output import FormatOption, OutputOption, emit
+from masktools.cli.settings import SetOption, overrides_of, parse_seeds
 from masktools.errors import MasktoolsError
 
 if TYPE_CHECKING:
@@ -112,15 +113,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any other key of the recipe, its value as in TOML: optimizer.weight_decay=0.",
-            show_default=False,
-        ),
-    ] = None,
+    settings: SetOption = None,
     device: DeviceOption = "auto",
     out: Annotated[
         Path | None,
@@ -158,7 +151,7 @@ def train(
         raise MasktoolsError("--seed and --seeds cannot be given together")
     if resume and overwrite:
         raise MasktoolsError("--resume and --overwrite cannot be given together")
-    overrides = _overrides(
+    overrides = overrides_of(
         {
             "algorithm.name": algorithm,
             "model.name": model,
@@ -173,7 +166,7 @@ def train(
             "batch_size": batch_size,
             "optimizer.lr": learning_rate,
         },
-        settings or [],
+        settings,
     )
     raw = load_recipe(recipe)
     numbers = [seed] if seeds is None else parse_seeds(seeds)
@@ -214,42 +207,6 @@ def _train_all(
                 raise
             results.append(result.to_dict())
     return results if leads() else None
-
-
-def _overrides(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    """Return the recipe keys that the command line sets; ``--set`` values are TOML, or text where they are not."""
-    import tomllib
-
-    overrides = {key: value for key, value in flags.items() if value is not None}
-    for setting in settings:
-        key, separator, text = setting.partition("=")
-        if not separator or not key.strip():
-            raise MasktoolsError(f"--set: {setting!r} is not KEY=VALUE")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        overrides[key.strip()] = value
-    return overrides
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Return the seeds that ``0-4`` or ``0,2,7`` means.
-
-    Raises
-    ------
-    MasktoolsError
-        If the text is neither.
-    """
-    found: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise MasktoolsError(f"--seeds: {text!r} is no list of seeds; write 0-4 or 0,2,7")
-        found += range(int(first), int(last if dash else first) + 1)
-    if not found or len(set(found)) != len(found):
-        raise MasktoolsError(f"--seeds: {text!r} names {'a seed twice' if found else 'no seed'}")
-    return found
 
 
 def _folders(recipes: "list[Recipe]", out: Path | None) -> list[Path]:

@@ -1,64 +1,62 @@
-"""Results of training and pruning again, as documents."""
+"""Results of training again, as documents."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from masktools.render.document import Column, Document, Table
-from masktools.render.numbers import rate
-from masktools.structure.reevaluation import PruneResult, ReinitResult, VariantResult
+from masktools.render.numbers import rate, with_interval
+from masktools.render.tabulate import tabulate
+from masktools.statistics.intervals import mean_interval
+from masktools.structure.reevaluation import ReinitResult, VariantResult
 
-__all__ = ["prune_document", "reinit_document"]
+__all__ = ["reinit_document", "variants_document"]
 
 
 def reinit_document(result: ReinitResult) -> Document:
     """Return the accuracy of each way of starting again, a row a variant."""
-    columns = (
-        Column("variant", "start"),
-        Column("mean", "accuracy", "rate"),
-        Column("low", "low (95 %)", "rate"),
-        Column("high", "high (95 %)", "rate"),
-        Column("seeds", "seeds", "count"),
-    )
-    data = result.to_dict()
-    rows = tuple((v["variant"], v["mean"], v["low"], v["high"], len(v["seeds"])) for v in data["variants"])
-    rows += (("as trained", result.reference_accuracy, None, None, 1),)
+    against = {each.variant: each for each in result.differences}
+    rows: list[dict[str, Any]] = []
+    for variant in result.variants:
+        row = {"variant": variant.variant, "untrained": mean_interval(variant.untrained).mean}
+        row |= {"accuracy": variant.interval}
+        found = against.get(variant.variant)
+        if found is not None:
+            row |= {f"less_{result.baseline}": found.difference, "p_holm": found.p_adjusted}
+        rows.append(row)
+    rows.append({"variant": "as trained", "accuracy": result.reference_accuracy})
     readings = [_reading(variant) for variant in result.variants]
     reading = (
         f"The mask of epoch {result.epoch} (density {rate(result.density)}) trained again: {'; '.join(readings)}; "
         f"as trained {rate(result.reference_accuracy)}, guessing {rate(result.chance_accuracy)}."
     )
-    note = "intervals are over retrainings of this one mask (Student t); they say nothing about other masks."
-    return Document("reinit", data, (Table(result.run, columns, rows, reading),), (note,))
+    notes = [
+        "brackets: 95 % intervals over retrainings of this one mask (Student t); they say nothing about other masks.",
+        "untrained: accuracy of the masked starting weights before the first step.",
+    ]
+    if against:
+        notes.append(
+            f"less_{result.baseline}: paired by seed (same data order, same new weights); p_holm: of the paired "
+            f"t-test, corrected by Holm's method (comparisons: {len(against)})."
+        )
+    table = tabulate(result.run, rows, reading).document
+    return Document("reinit", result.to_dict(), table.tables, tuple(notes), table.records)
+
+
+def variants_document(summaries: Mapping[str, str]) -> Document:
+    """Return the ways of starting again.
+
+    Parameters
+    ----------
+    summaries
+        What each is, by name.
+    """
+    columns = (Column("variant", "variant", whole=True), Column("summary", "starts from"))
+    rows = [{"variant": name, "summary": summary} for name, summary in summaries.items()]
+    reading = "Choose with --variants; the mask stays fixed in all of them."
+    return Document("reinit", {"variants": rows}, (Table.of_records("Variants", columns, rows, reading),))
 
 
 def _reading(variant: VariantResult) -> str:
+    alone = " (one seed, no interval)" if variant.interval.low is None else ""
     interval = variant.interval
-    if interval.low is None or interval.high is None:
-        return f"{variant.variant} {rate(interval.mean)} (one seed, no interval)"
-    return f"{variant.variant} {rate(interval.mean)} [{rate(interval.low)}, {rate(interval.high)}]"
-
-
-def prune_document(result: PruneResult) -> Document:
-    """Return the accuracy at each density, a row a density."""
-    columns = (
-        Column("density", "density", "rate"),
-        Column("active", "active", "count"),
-        Column("accuracy", "accuracy", "rate"),
-        Column("low", "low (95 %)", "rate"),
-        Column("high", "high (95 %)", "rate"),
-        Column("effective_density", "effective", "rate"),
-    )
-    data = result.to_dict()
-    points = data["curve"]
-    first = points[0]
-    where = (
-        "never loses half of what it is above guessing"
-        if result.half_density is None
-        else f"has lost half of what it is above guessing ({rate(result.chance_accuracy)}) at density "
-        f"{rate(result.half_density)}"
-    )
-    reading = (
-        f"Pruned by {result.criterion}, {'layer by layer' if result.scope == 'layer' else 'globally'}, without "
-        f"fine-tuning: from {rate(first['accuracy'])} at density {rate(first['density'])} the network {where}."
-    )
-    notes = ["effective: share of weights that lie on a path from input to output."]
-    if result.draws > 1:
-        notes.append(f"means over {result.draws} random orders, with Student t intervals.")
-    return Document("prune", data, (Table.of_records(result.run, columns, points, reading),), tuple(notes))
+    return f"{variant.variant} {with_interval(interval.mean, interval.low, interval.high)}{alone}"

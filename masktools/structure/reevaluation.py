@@ -1,11 +1,14 @@
-"""Results of training or pruning a recorded structure once more."""
+"""Results of training a recorded structure once more."""
 
 import dataclasses
 from typing import Any
 
+from masktools.frames import ToFrame
+from masktools.statistics.corrections import holm
 from masktools.statistics.intervals import Interval, mean_interval
+from masktools.statistics.paired import PairedDifference, paired_difference
 
-__all__ = ["PrunePoint", "PruneResult", "ReinitResult", "VariantResult"]
+__all__ = ["ReinitResult", "VariantDifference", "VariantResult"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +23,14 @@ class VariantResult:
         Seeds of data order, new weights and shuffles; the same for every variant, so that they are paired.
     accuracies
         Test accuracy after training, one a seed.
+    untrained
+        Test accuracy before the first step: what the mask is worth on the starting weights (a supermask).
     """
 
     variant: str
     seeds: tuple[int, ...]
     accuracies: tuple[float, ...]
+    untrained: tuple[float, ...]
 
     @property
     def interval(self) -> Interval:
@@ -41,11 +47,35 @@ class VariantResult:
             "high": interval.high,
             "seeds": list(self.seeds),
             "accuracies": list(self.accuracies),
+            "untrained": mean_interval(self.untrained).to_dict() | {"accuracies": list(self.untrained)},
         }
 
 
 @dataclasses.dataclass(frozen=True)
-class ReinitResult:
+class VariantDifference:
+    """How much better a variant is than the baseline, on the same seeds.
+
+    Parameters
+    ----------
+    variant
+        Its name.
+    difference
+        Accuracy of the variant less that of the baseline, paired by seed.
+    p_adjusted
+        P-value of the paired t-test after Holm's correction over all variants; None where there is none.
+    """
+
+    variant: str
+    difference: PairedDifference
+    p_adjusted: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"variant": self.variant, **self.difference.to_dict(), "p_adjusted": self.p_adjusted}
+
+
+@dataclasses.dataclass(frozen=True)
+class ReinitResult(ToFrame):
     """What a structure is worth with other weights.
 
     Parameters
@@ -58,6 +88,8 @@ class ReinitResult:
         Test accuracy of the snapshot itself.
     chance_accuracy
         Accuracy of always naming the most frequent test class.
+    baseline
+        Variant that the others are compared with.
     variants
         One entry a variant.
     """
@@ -67,83 +99,26 @@ class ReinitResult:
     density: float
     reference_accuracy: float
     chance_accuracy: float
+    baseline: str
     variants: tuple[VariantResult, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {**fields, "variants": [variant.to_dict() for variant in self.variants]}
-
-
-@dataclasses.dataclass(frozen=True)
-class PrunePoint:
-    """The network at one density.
-
-    Parameters
-    ----------
-    density
-        Share of active weights, exactly as pruned.
-    active
-        Number of active weights.
-    accuracies
-        Test accuracy, one a draw (a single one where nothing is random).
-    effective_densities
-        Share of weights on a path from input to output, one a draw; None where the operator graph is not known.
-    """
-
-    density: float
-    active: int
-    accuracies: tuple[float, ...]
-    effective_densities: tuple[float, ...] | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values: means, with the 95 % interval of the accuracy where there are several draws."""
-        accuracy = mean_interval(self.accuracies)
-        effective = None if self.effective_densities is None else mean_interval(self.effective_densities).mean
-        return {
-            "density": self.density,
-            "active": self.active,
-            "accuracy": accuracy.mean,
-            "low": accuracy.low,
-            "high": accuracy.high,
-            "effective_density": effective,
-        }
-
-
-@dataclasses.dataclass(frozen=True)
-class PruneResult:
-    """What is left of a trained network when it is pruned further without fine-tuning.
-
-    Parameters
-    ----------
-    run, epoch
-        The network.
-    criterion, scope
-        What was pruned first, and whether layers competed.
-    draws
-        Number of random orders; 1 where nothing is random.
-    chance_accuracy
-        Accuracy of always naming the most frequent test class.
-    curve
-        From the density as trained downwards.
-    """
-
-    run: str
-    epoch: int
-    criterion: str
-    scope: str
-    draws: int
-    chance_accuracy: float
-    curve: tuple[PrunePoint, ...]
-
     @property
-    def half_density(self) -> float | None:
-        """Largest density of the curve at which half the accuracy above guessing is lost; None if none is."""
-        means = [(point.density, mean_interval(point.accuracies).mean) for point in self.curve]
-        half = (means[0][1] + self.chance_accuracy) / 2
-        return next((density for density, accuracy in means if accuracy < half), None)
+    def differences(self) -> tuple[VariantDifference, ...]:
+        """Each variant but the baseline against it; none where the baseline is not among the variants."""
+        base = next((variant for variant in self.variants if variant.variant == self.baseline), None)
+        others = [variant for variant in self.variants if base is not None and variant is not base]
+        found = [paired_difference(each.accuracies, base.accuracies) for each in others if base is not None]
+        adjusted = holm([each.p_value for each in found])
+        return tuple(
+            VariantDifference(each.variant, difference, p)
+            for each, difference, p in zip(others, found, adjusted, strict=True)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {**fields, "half_density": self.half_density, "curve": [point.to_dict() for point in self.curve]}
+        return {
+            **fields,
+            "variants": [variant.to_dict() for variant in self.variants],
+            "differences": [difference.to_dict() for difference in self.differences],
+        }

@@ -1,4 +1,4 @@
-"""``train``, ``reinit`` and ``prune`` through the program, on the embedded data."""
+"""``train`` and ``prune`` through the program, on the embedded data."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ import pytest
 
 from masktools.cli import prune as prune_command
 from masktools.cli import train as train_command
-from masktools.cli.train import parse_seeds
+from masktools.cli.settings import parse_seeds
 from masktools.errors import MasktoolsError
 from masktools.runs import open_run
 from masktools_train.algorithms import REGISTRY
@@ -23,7 +23,7 @@ from masktools_train.data import REGISTRY as DATA
 from masktools_train.models import REGISTRY as MODELS
 from masktools_train.recipe import packaged_recipes
 from masktools_train.reevaluate.prune import CRITERIA, SCOPES
-from masktools_train.reevaluate.reinit import VARIANTS
+from masktools_train.reevaluate.variants.registry import VARIANTS
 
 DOCS = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
 
@@ -188,36 +188,6 @@ def test_bad_seed_lists(text):
         parse_seeds(text)
 
 
-def test_reinit(trained, output, failure):
-    found = json.loads(output("reinit", trained, "--seeds", 2, "--epochs", 1, "-q", "--format", "json"))
-    assert found["run"] == str(trained)
-    assert found["reference_accuracy"] == open_run(trained).metrics[-1]["test_accuracy"]
-    assert [variant["variant"] for variant in found["variants"]] == ["original", "new", "shuffled"]
-    for variant in found["variants"]:
-        assert variant["seeds"] == [1, 2]
-        assert variant["mean"] == pytest.approx(sum(variant["accuracies"]) / 2)
-        assert variant["low"] <= variant["mean"] <= variant["high"]
-    text = output("reinit", trained, "--seeds", "7", "--variants", "new", "--epochs", 1, "-q")
-    assert "guessing" in text
-    assert "variant 'old' is unknown" in failure("reinit", trained, "--variants", "old")
-    assert "the run's own (0)" in failure("reinit", trained, "--seeds", "0,1")
-    assert "no such run" in failure("reinit", trained / "no")
-
-
-def test_reinit_writes_runs_that_other_commands_open(trained, tmp_path, output, failure):
-    call = ("reinit", trained, "--variants", "shuffled", "--seeds", 1, "--epochs", 1, "-q", "--out", tmp_path / "re")
-    found = json.loads(output(*call, "--format", "json"))
-    run = open_run(tmp_path / "re" / "shuffled-s1")
-    assert run.metrics[-1]["test_accuracy"] == found["variants"][0]["accuracies"][0]
-    assert {name: layer.active for name, layer in run.final.layers.items()} == {
-        name: layer.active for name, layer in open_run(trained).final.layers.items()
-    }
-    compared = json.loads(output("compare", trained, run.path, "--format", "json"))
-    assert abs(compared["total"]["z"]) < 4
-    assert json.loads(output(*call, "--format", "json")) == found
-    assert "origin.epoch" in failure(*call, "--epoch", 1)
-
-
 def test_prune(trained, output, failure):
     found = json.loads(output("prune", trained, "--shares", "1,0.5,0", "--format", "json"))
     run = open_run(trained)
@@ -278,8 +248,8 @@ def test_choices_of_the_options_are_those_of_the_registries():
 def test_help_names_every_model_data_set_and_variant(output):
     text = " ".join(output("train", "--help").split())
     assert all(name in text for name in (*MODELS, *DATA))
-    text = " ".join(output("reinit", "--help").split())
-    assert all(name in text for name in VARIANTS)
+    text = output("reinit", "--list", "--format", "csv")
+    assert [line.partition(",")[0] for line in text.splitlines()[1:]] == list(VARIANTS)
 
 
 @pytest.mark.slow

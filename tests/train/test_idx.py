@@ -140,6 +140,26 @@ def test_where_fashion_mnist_is_looked_for(folder, tmp_path, monkeypatch):
     assert fashion_mnist(folders=[str(folder)]).test_targets.tolist() == [1, 0, 2]
 
 
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_the_first_training_examples_alone(count, folder):
+    """Mean and deviation are theirs, and the test part is whole."""
+    shown = IMAGES["train"][:count]
+    for data in (load_data("idx", {"path": str(folder), "train_examples": count}), fashion_mnist(str(folder), count)):
+        np.testing.assert_array_equal(data.train_inputs.numpy()[:, 0], shown)
+        assert data.train_targets.tolist() == LABELS["train"][:count].tolist()
+        np.testing.assert_array_equal(data.test_inputs.numpy()[:, 0], IMAGES["t10k"])
+        assert data.test_targets.tolist() == LABELS["t10k"].tolist()
+        assert float(data.mean) == pytest.approx(shown.mean(dtype=np.float64), rel=1e-6)
+        assert float(data.std) == pytest.approx(shown.std(dtype=np.float64), rel=1e-6)
+    assert len(fashion_mnist(folders=[str(folder)], train_examples=count).train_targets) == count
+
+
+@pytest.mark.parametrize("count", [0, -1, 8, 2.0, 2.5, "3", [3]])
+def test_how_many_training_examples_there_can_be(count, folder):
+    with pytest.raises(RecipeError, match=r"data\.options\.train_examples: must be a whole number from 1 to 7, got"):
+        load_data("idx", {"path": str(folder), "train_examples": count})
+
+
 def test_fashion_mnist_as_debian_installs_it():
     if not any(Path(folder).is_dir() for folder in FASHION_MNIST_FOLDERS):
         pytest.skip("Debian's dataset-fashion-mnist is not installed")

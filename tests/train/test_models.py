@@ -51,6 +51,41 @@ def test_parameters_are_as_many_as_published(name, task, published):
     assert size(shapes_only(name, task)) == published
 
 
+@pytest.mark.parametrize(
+    ("options", "task", "by_hand"),
+    [
+        # Weights and biases of the two convolutions, of the hidden units, of the outputs.
+        ({"maps": [6, 16], "hidden": 120}, MNIST, (25 + 1) * 6 + (6 * 25 + 1) * 16 + (16 * 16 + 1) * 120 + 121 * 10),
+        ({"maps": [6, 16]}, MNIST, (25 + 1) * 6 + (6 * 25 + 1) * 16 + (16 * 16 + 1) * 500 + 501 * 10),
+        ({"hidden": 84}, CIFAR, (3 * 25 + 1) * 20 + (20 * 25 + 1) * 50 + (50 * 25 + 1) * 84 + 85 * 10),
+        ({"maps": (1, 1), "hidden": 1}, ((2, 16, 20), 3), (2 * 25 + 1) + (25 + 1) + (1 * 2 + 1) + 2 * 3),
+    ],
+)
+def test_lenet_5_of_other_sizes(options, task, by_hand):
+    assert size(shapes_only("lenet-5", task, **options)) == by_hand
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"maps": [6]},
+        {"maps": [6, 16, 3]},
+        {"maps": [0, 16]},
+        {"maps": [6, 2.5]},
+        {"maps": "ab"},
+        {"maps": 6},
+        {"hidden": 0},
+        {"hidden": -3},
+        {"hidden": 1.5},
+        {"hidden": "x"},
+        {"hidden": [3]},
+    ],
+)
+def test_sizes_of_lenet_5_are_positive_integers(options):
+    with pytest.raises(RecipeError, match="model lenet-5: maps must be two positive integers and hidden one, got"):
+        build_model("lenet-5", options, *MNIST)
+
+
 def stage(before, channels, blocks):
     """Count the weights of the 3 × 3 convolutions of one stage of a ResNet for small images."""
     return 9 * channels * (before + (2 * blocks - 1) * channels)

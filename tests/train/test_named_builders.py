@@ -164,7 +164,7 @@ def test_an_error_inside_the_function_is_its_own(own):
         load_data("own_package.own_module:broken", {})
 
 
-@pytest.mark.parametrize("widths", [[0], [-3], [2.5], ["a"], [10, 0]])
+@pytest.mark.parametrize("widths", [[0], [-3], [2.5], ["a"], [10, 0], 3, "ab"])
 def test_widths_of_a_perceptron(widths):
     with pytest.raises(RecipeError, match="widths must be positive integers"):
         build_model("mlp", {"widths": widths}, [4], 2)

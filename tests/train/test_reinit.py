@@ -5,7 +5,7 @@ import pytest
 import torch
 from small_runs import CLASSES, recipe
 
-from masktools.errors import RecipeError, RunError, SnapshotError
+from masktools.errors import RecipeError, RunError, SnapshotError, TaskError
 from masktools.runs import open_run
 from masktools_train import reinit, train
 from masktools_train.initialization import initial_model
@@ -13,7 +13,7 @@ from masktools_train.masked_layers import prunable_weights
 from masktools_train.progress import SilentObserver
 from masktools_train.trainer import Trainer
 
-VARIANTS = ("original", "new", "shuffled")
+VARIANTS = ("original", "new", "layer-shuffled")
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def source(tmp_path_factory):
 def again(source, tmp_path_factory):
     """All variants with two seeds, and their runs."""
     folder = tmp_path_factory.mktemp("again")
-    result = reinit(source, seeds=2, device="cpu", out=folder, epochs=2)
-    return result, {name: [open_run(folder / f"{name}-s{seed}") for seed in (1, 2)] for name in VARIANTS}
+    result = reinit(source, seeds=2, device="cpu", out=folder, overrides={"epochs": 2})
+    return result, {name: [open_run(folder / f"{name}-epochs=2-s{seed}") for seed in (1, 2)] for name in VARIANTS}
 
 
 def masks(snapshot):
@@ -49,7 +49,7 @@ def first_step_weights(monkeypatch, source, variant, seed=1, **options):
         return run(self, each_epoch)
 
     monkeypatch.setattr(Trainer, "run", watched)
-    reinit(source, variants=[variant], seeds=[seed], device="cpu", epochs=1, **options)
+    reinit(source, variants=[variant], seeds=[seed], device="cpu", overrides={"epochs": 1}, **options)
     return seen
 
 
@@ -72,7 +72,7 @@ def test_new_and_shuffled_start_elsewhere(source, monkeypatch):
         mask = source.final.mask(name)
         np.testing.assert_array_equal(new[name], weight.detach().numpy() * mask)
         assert (new[name] != source.at(0).weight(name) * mask).any()
-    shuffled = first_step_weights(monkeypatch, source, "shuffled")
+    shuffled = first_step_weights(monkeypatch, source, "layer-shuffled")
     for name, weight in prunable_weights(fresh).items():
         active = shuffled[name] != 0
         np.testing.assert_array_equal(shuffled[name][active], weight.detach().numpy()[active])
@@ -92,7 +92,7 @@ def test_the_mask_is_fixed_from_the_first_step(source, again):
 def test_shuffling_keeps_the_counts_of_layers_and_nothing_else(source, again):
     _, runs = again
     drawn = []
-    for run in runs["shuffled"]:
+    for run in runs["layer-shuffled"]:
         first = masks(run.at(0))
         for layer, mask in masks(source.final).items():
             assert first[layer].sum() == mask.sum()
@@ -101,18 +101,6 @@ def test_shuffling_keeps_the_counts_of_layers_and_nothing_else(source, again):
                 np.testing.assert_array_equal(snapshot.mask(layer), first[layer])
         drawn.append(first)
     assert any((drawn[0][layer] != drawn[1][layer]).any() for layer in drawn[0])
-
-
-def test_a_shuffle_is_uniform_over_the_layer(source):
-    from masktools_train.reevaluate.reinit import VARIANTS as BUILDERS
-
-    mask = {"layer": torch.zeros(4, 5, dtype=torch.bool)}
-    mask["layer"][0] = True
-    hits = torch.zeros(4, 5)
-    for seed in range(300):
-        hits += BUILDERS["shuffled"](None, mask, seed).masks["layer"]
-    assert hits.sum() == 1500
-    assert 40 < hits.min() <= hits.max() < 115  # 75 each, standard deviation 7.5
 
 
 def test_seeds_and_accuracies_are_reported(source, again):
@@ -139,7 +127,8 @@ def test_runs_that_are_there_are_not_trained_again(source, tmp_path):
         def started(self, title, steps, epochs):
             Count.started_runs += 1
 
-    options = {"variants": ["new"], "seeds": [5], "device": "cpu", "epochs": 1, "out": tmp_path, "observer": Count()}
+    options = {"variants": ["new"], "seeds": [5], "device": "cpu", "overrides": {"epochs": 1}, "out": tmp_path}
+    options["observer"] = Count()
     first = reinit(source, **options)
     second = reinit(source, **options)
     assert Count.started_runs == 1
@@ -147,10 +136,13 @@ def test_runs_that_are_there_are_not_trained_again(source, tmp_path):
 
 
 def test_runs_of_another_mask_are_not_taken_for_these(source, tmp_path):
-    options = {"variants": ["new"], "seeds": [5], "device": "cpu", "epochs": 1, "out": tmp_path}
-    reinit(source, **options)
-    with pytest.raises(RunError, match="another recipe"):
-        reinit(source, epoch=0, **options)
+    options = {"variants": ["new"], "seeds": [5], "device": "cpu", "out": tmp_path}
+    reinit(source, overrides={"epochs": 1}, **options)
+    reinit(source, overrides={"epochs": 1}, epoch=0, **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new-e0-epochs=1-s5", "new-epochs=1-s5"]
+    train(recipe("dnw", model__name="small_runs:noisy", seed=9), tmp_path / "other", device="cpu")
+    with pytest.raises(TaskError, match="another recipe"):
+        reinit(tmp_path / "other", overrides={"epochs": 1}, **options)
 
 
 def test_the_mask_of_another_epoch(source, monkeypatch):
@@ -162,7 +154,7 @@ def test_the_mask_of_another_epoch(source, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"variants": ["old"]}, RecipeError, "variant 'old' is unknown; choose from original, new, shuffled"),
+        ({"variants": ["old"]}, RecipeError, "variant 'old' is unknown; choose from original, rewound, new"),
         ({"variants": []}, RecipeError, "variant"),
         ({"seeds": [0, 1]}, RecipeError, "seeds"),
         ({"seeds": 0}, RecipeError, "seeds"),
@@ -173,14 +165,14 @@ def test_the_mask_of_another_epoch(source, monkeypatch):
 )
 def test_what_cannot_be_asked(options, error, words, source):
     with pytest.raises(error, match=words):
-        reinit(source, **{"device": "cpu", "epochs": 1, **options})
+        reinit(source, **{"device": "cpu", "overrides": {"epochs": 1}, **options})
 
 
 @pytest.mark.parametrize("seeds", [[1, 1], [-1]])
 def test_seeds_that_would_mislead_are_refused(seeds, source):
     """The same seed twice is one training counted as two; a negative one is none."""
     with pytest.raises(RecipeError, match="seed"):
-        reinit(source, variants=["new"], seeds=seeds, device="cpu", epochs=1)
+        reinit(source, variants=["new"], seeds=seeds, device="cpu", overrides={"epochs": 1})
 
 
 def test_a_run_without_a_recipe(tmp_path):
@@ -193,8 +185,9 @@ def test_a_run_without_a_recipe(tmp_path):
 
 def test_a_run_that_stored_no_weights(tmp_path):
     train(recipe("dnw", snapshot__weights="none", epochs=1), tmp_path / "run", device="cpu")
-    with pytest.raises(SnapshotError, match="without weights"):
-        reinit(tmp_path / "run", device="cpu", variants=["original"], seeds=1)
+    for variant in ("original", "new"):  # what they are compared with has no weights either
+        with pytest.raises(SnapshotError, match="without weights"):
+            reinit(tmp_path / "run", device="cpu", variants=[variant], seeds=1)
 
 
 @pytest.mark.parametrize("weights", ["active", "dense"])
@@ -212,7 +205,7 @@ def test_a_frozen_mask_and_any_way_of_storing_weights(weights, tmp_path, monkeyp
 def test_the_reference_is_the_recorded_network_whatever_else_the_file_holds(epoch, tmp_path):
     train(recipe("dnw", snapshot__weights="dense"), tmp_path / "run", device="cpu")
     run = open_run(tmp_path / "run")
-    result = reinit(run, variants=["new"], seeds=1, epochs=1, epoch=epoch, device="cpu")
+    result = reinit(run, variants=["new"], seeds=1, overrides={"epochs": 1}, epoch=epoch, device="cpu")
     assert result.reference_accuracy == run.metrics[epoch]["test_accuracy"]
 
 

@@ -23,10 +23,16 @@ class Start:
         Parameters and buffers by name; None draws new ones from the recipe's seed.
     masks
         Boolean masks of all layers; None leaves them to the algorithm.
+    epoch
+        Number of epochs of schedule and data order that count as done, as when weights are rewound.
+    level
+        Level of an iterated method whose random numbers a model draws for itself (dropout).
     """
 
     state: Mapping[str, Tensor] | None = None
     masks: Mapping[str, Tensor] | None = None
+    epoch: int = 0
+    level: int = 0
 
 
 def initial_model(recipe: Recipe, input_shape: tuple[int, ...], classes: int) -> nn.Module:

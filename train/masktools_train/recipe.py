@@ -126,6 +126,8 @@ class OriginSpec(_Frozen):
     epoch: int
     masks_digest: str
     """Digest of all masks: what is trained again does not depend on where its run lies today."""
+    options: dict[str, Any] = {}
+    """What else the variant depends on."""
 
 
 class Recipe(_Frozen):

@@ -48,7 +48,7 @@ class Trainer:
     observer
         Who watches.
     start
-        Where to start, for re-evaluations.
+        Where to start, for re-evaluations: given, or made when it is needed.
     data
         The recipe's data, on the device, where it is at hand already; None loads it.
     processes
@@ -72,11 +72,12 @@ class Trainer:
         recipe: Recipe,
         device: torch.device,
         observer: Observer,
-        start: Start | None = None,
+        start: Start | Callable[[], Start] | None = None,
         data: Data | None = None,
         processes: Processes | None = None,
     ) -> None:
-        start, processes = start or Start(), processes or Processes()
+        processes = processes or Processes()
+        start = (start() if callable(start) else start) or Start()
         self.recipe, self.device, self._observer = recipe, device, observer
         if processes.world > 1 and recipe.execution != "masked":
             raise RecipeError(f"execution {recipe.execution!r} is for one process; several compute masked")
@@ -126,6 +127,11 @@ class Trainer:
             raise RecipeError(
                 f"rewind to step {self._rewind_step} is not before the end of training, {self.total_steps}"
             )
+        if start.epoch >= recipe.epochs:
+            raise RecipeError(f"start after epoch {start.epoch} is not before the end of training, {recipe.epochs}")
+        self._first_step, self._first_level = start.epoch * self.steps_per_epoch, start.level
+        if start.epoch:
+            self.sparsifier.attach(self._optimizer, self._first_step)
         self._rewind_state: dict[str, Tensor] | None = None
         self.level, self.epoch, self.steps = 0, 0, 0
         self.records: list[EpochRecord] = []
@@ -152,13 +158,16 @@ class Trainer:
     @property
     def planned_steps(self) -> int:
         """Number of steps over all levels."""
-        return self.total_steps + (len(self._counts) - 1) * (self.total_steps - self._rewind_step)
+        again = (len(self._counts) - 1) * (self.total_steps - self._rewind_step)
+        return self.total_steps - self._first_step + again
 
     @property
     def planned_epochs(self) -> int:
         """Number of epochs over all levels; one that is entered in its middle counts."""
-        later = self.recipe.epochs - self._rewind_step // self.steps_per_epoch
-        return self.recipe.epochs + (len(self._counts) - 1) * later
+        first, later = (
+            self.recipe.epochs - step // self.steps_per_epoch for step in (self._first_step, self._rewind_step)
+        )
+        return first + (len(self._counts) - 1) * later
 
     def run(self, each_epoch: Callable[["Trainer"], None]) -> None:
         """Train from where things stand to the end.
@@ -210,7 +219,8 @@ class Trainer:
         number, offset = divmod(self.sparsifier.step, self.steps_per_epoch)
         # For random numbers that a model draws itself (dropout): a stream for each epoch, as for all others. Processes
         # draw their own, since they see other examples.
-        torch.manual_seed(derive(self.recipe.seed, "model", self.level, number, *self._processes.stream))
+        level = self._first_level + self.level
+        torch.manual_seed(derive(self.recipe.seed, "model", level, number, *self._processes.stream))
         unreported = 0
         self.flops.begin()
 

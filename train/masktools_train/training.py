@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import pydantic
 import torch
 
 from masktools.errors import RunError
+from masktools.frames import ToFrame
 from masktools.run_files import METRICS, RUN_JSON, read_identity, read_metrics
 from masktools.run_lock import locked
 from masktools.runs import RunWriter
 from masktools.structure.configuration import flatten
 from masktools_train.background import BackgroundWriter
+from masktools_train.capture import Capture
 from masktools_train.checkpoint import copied, load_state, remove_state, save_state
 from masktools_train.data import Data
 from masktools_train.devices import describe_device, pick_device
@@ -26,14 +28,13 @@ from masktools_train.initialization import Start
 from masktools_train.leading import Leader, follow
 from masktools_train.progress import EpochRecord, Observer, SilentObserver
 from masktools_train.recipe import Recipe
-from masktools_train.recorder import Recorder
 from masktools_train.trainer import Trainer
 
 __all__ = ["TrainResult", "plan", "run_name", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainResult:
+class TrainResult(ToFrame):
     """What training ended with.
 
     Parameters
@@ -137,7 +138,7 @@ def train(
     observer: Observer | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    start: Start | None = None,
+    start: Start | Callable[[], Start] | None = None,
     data: Data | None = None,
 ) -> TrainResult:
     """Train a recipe; where several processes were launched together (torchrun), all of them call this, the same way.
@@ -159,7 +160,7 @@ def train(
     overwrite
         Delete the run in `out` first.
     start
-        Where to start, for re-evaluations.
+        Where to start, for re-evaluations: given, or made when there is something to train.
     data
         The recipe's data, on the device, where it is at hand already; None loads it.
 
@@ -221,8 +222,7 @@ def _run(leader: Leader, trainer: Trainer, writer: RunWriter, state: dict[str, A
     recipe = trainer.recipe
     if state is None:
         writer.describe(describe_run(recipe, trainer.device, leader.processes.world))
-    recorder = Recorder(
-        writer.path,
+    capture = Capture(
         trainer.model,
         trainer.sparsifier,
         config=recipe.to_dict(),
@@ -232,7 +232,7 @@ def _run(leader: Leader, trainer: Trainer, writer: RunWriter, state: dict[str, A
     )
 
     def each_epoch(now: Trainer) -> None:
-        content = recorder.captured(now.epoch, now.steps, level=now.level, level_step=now.sparsifier.step)
+        content = capture.captured(now.epoch, now.steps, level=now.level, level_step=now.sparsifier.step)
         state, records = copied(now.state_dict()), [record.to_dict() for record in now.records]
 
         def write() -> None:

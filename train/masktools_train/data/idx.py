@@ -62,24 +62,30 @@ def _find(folder: Path, stem: str) -> Path:
     raise RecipeError(f"{folder}: has neither {stem} nor {stem}.gz")
 
 
-def idx_folder(path: str) -> Dataset:
+def idx_folder(path: str, train_examples: int | None = None) -> Dataset:
     """Load a folder of the four files that MNIST and its relatives come in.
 
     Parameters
     ----------
     path
         The folder that holds ``train-images-idx3-ubyte`` and the others, with or without ``.gz``.
+    train_examples
+        How many of the training examples to take, the first ones; None takes all.
 
     Raises
     ------
     RecipeError
-        If a file is missing or damaged.
+        If a file is missing or damaged, or there are not as many examples.
     """
     folder = Path(path).expanduser()
     if not folder.is_dir():
         raise RecipeError(f"{folder}: no such data folder")
-    train, test = (_examples(folder, part) for part in ("train", "t10k"))
-    return Dataset.from_arrays(*train, *test)
+    (images, labels), test = (_examples(folder, part) for part in ("train", "t10k"))
+    if train_examples is not None and not (isinstance(train_examples, int) and 1 <= train_examples <= len(labels)):
+        raise RecipeError(
+            f"data.options.train_examples: must be a whole number from 1 to {len(labels)}, got {train_examples!r}"
+        )
+    return Dataset.from_arrays(images[:train_examples], labels[:train_examples], *test)
 
 
 def _examples(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -92,13 +98,17 @@ def _examples(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.ui
     return images[:, None], labels
 
 
-def fashion_mnist(path: str | None = None, folders: Sequence[str] = FASHION_MNIST_FOLDERS) -> Dataset:
+def fashion_mnist(
+    path: str | None = None, train_examples: int | None = None, folders: Sequence[str] = FASHION_MNIST_FOLDERS
+) -> Dataset:
     """Load Fashion-MNIST: 60,000 and 10,000 images of 28 × 28 pixels in ten classes.
 
     Parameters
     ----------
     path
         The folder; when None, ``$MASKTOOLS_DATA/fashion-mnist`` and then `folders` are looked into.
+    train_examples
+        As for `idx_folder`.
     folders
         Where the files may lie.
 
@@ -112,12 +122,12 @@ def fashion_mnist(path: str | None = None, folders: Sequence[str] = FASHION_MNIS
     Xiao, Rasul and Vollgraf, Fashion-MNIST, arXiv 1708.07747.
     """
     if path is not None:
-        return idx_folder(path)
+        return idx_folder(path, train_examples)
     root = os.environ.get("MASKTOOLS_DATA")
     places = [*([str(Path(root) / "fashion-mnist")] if root else []), *folders]
     for place in places:
         if Path(place).is_dir():
-            return idx_folder(place)
+            return idx_folder(place, train_examples)
     raise RecipeError(
         f"data fashion-mnist: not found in {', '.join(places)}; "
         "install Debian's dataset-fashion-mnist or name the folder with --data-path"

@@ -56,8 +56,8 @@ def mlp(input_shape: Sequence[int], classes: int, widths: Sequence[int] = (300, 
     RecipeError
         If a width is not a positive integer.
     """
-    if any(not isinstance(width, int) or width < 1 for width in widths):
-        raise RecipeError(f"model mlp: widths must be positive integers, got {list(widths)}")
+    if not isinstance(widths, Sequence) or any(not isinstance(width, int) or width < 1 for width in widths):
+        raise RecipeError(f"model mlp: widths must be positive integers, got {widths!r}")
     return MLP([math.prod(input_shape), *widths, classes])
 
 

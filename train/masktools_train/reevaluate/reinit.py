@@ -1,68 +1,109 @@
 """Structure alone: train a recorded mask again, from other weights."""
 
-import hashlib
+import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import Any
 
 from masktools.errors import RecipeError
-from masktools.nulls.shuffles import shuffled
+from masktools.executor.run import run_tasks
+from masktools.executor.tasks import Task
 from masktools.runs import Run, open_run
 from masktools.structure.reevaluation import ReinitResult, VariantResult
-from masktools_train.devices import pick_device
 from masktools_train.evaluation import evaluate
-from masktools_train.initialization import Start
 from masktools_train.progress import Observer
-from masktools_train.recipe import OriginSpec, Recipe
-from masktools_train.reevaluate.restored import Restored
-from masktools_train.seeding import numpy_generator
-from masktools_train.training import train
+from masktools_train.reevaluate.retraining import Retrained, Retraining, forget, planned, restored, retrain
+from masktools_train.reevaluate.variants.registry import DEFAULT, find_variant
 
-__all__ = ["VARIANTS", "reinit"]
+__all__ = ["reinit", "retrainings"]
 
 
-def _original(source: Restored, masks: dict[str, Tensor], seed: int) -> Start:
-    """Start from the mask with the weights that the run was initialised with."""
-    del seed
-    return Start(state=source.state_of(source.run.at(0)), masks=masks)
+def retrainings(
+    run: str | Path | Run,
+    *,
+    variants: Sequence[str] = DEFAULT,
+    seeds: int | Sequence[int] = 5,
+    epoch: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    rewind_epoch: int | None = None,
+    other: str | Path | Run | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+) -> list[Retraining]:
+    """Return the parts of which `reinit` consists, checked but not begun: for callers that run those of many masks.
+
+    Parameters
+    ----------
+    run, variants, seeds, epoch, overrides, rewind_epoch, other, device, out
+        As for `reinit`.
+
+    Raises
+    ------
+    RecipeError, RunError, SnapshotError
+        As `reinit` does.
+    """
+    opened = run if isinstance(run, Run) else open_run(run)
+    snapshot = opened.at(epoch)
+    source = restored(opened.path.resolve(), snapshot.epoch, device)
+    if not variants or len(set(variants)) != len(variants):
+        raise RecipeError(f"variants: at least one is needed, and none twice, got {list(variants)}")
+    found = [find_variant(name) for name in variants]
+    own = source.recipe.seed
+    chosen = tuple(range(own + 1, own + 1 + seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if not chosen or min(chosen) < 0 or len(set(chosen)) != len(chosen):
+        raise RecipeError(f"seeds: at least one is needed, all different and at least 0, got {list(chosen)}")
+    drawing = next((variant.name for variant in found if variant.draws_weights), None)
+    if own in chosen and drawing is not None:
+        raise RecipeError(f"seeds: {own} is the run's own, new weights of variant {drawing!r} would be the old ones")
+    beyond = None if other is None else (other if isinstance(other, Run) else open_run(other))
+    early = "" if snapshot.epoch == opened.final.epoch else f"-e{snapshot.epoch}"
+    parts = []
+    for name in variants:
+        first = Retraining(
+            run=opened.path.resolve(),
+            epoch=snapshot.epoch,
+            variant=name,
+            seed=chosen[0],
+            overrides=dict(overrides or {}),
+            rewind_epoch=rewind_epoch,
+            other=None if beyond is None else beyond.path.resolve(),
+            device=device,
+            out=None,
+        )
+        # What is wrong or missing is said before anything is trained.
+        variant, recipe, asked = planned(first, source)
+        variant.check(asked)
+        origin = {} if recipe.origin is None else recipe.origin.options
+        stem = f"{name}{_suffix(origin)}{early}{_suffix(overrides or {})}"
+        for seed in chosen:
+            folder = None if out is None else Path(out).resolve() / f"{stem}-s{seed}"
+            parts.append(dataclasses.replace(first, seed=seed, out=folder))
+    return parts
 
 
-def _new(source: Restored, masks: dict[str, Tensor], seed: int) -> Start:
-    """Start from the mask with a new random initialisation."""
-    del source, seed
-    return Start(masks=masks)
-
-
-def _shuffled(source: Restored, masks: dict[str, Tensor], seed: int) -> Start:
-    """Start from the mask shuffled within each layer, with a new random initialisation."""
-    del source
-    drawn = {
-        name: torch.from_numpy(shuffled(mask.numpy(), numpy_generator(seed, "layer-shuffle", index)))
-        for index, (name, mask) in enumerate(masks.items())
-    }
-    return Start(masks=drawn)
-
-
-VARIANTS: Mapping[str, Callable[[Restored, dict[str, Tensor], int], Start]] = {
-    "original": _original,
-    "new": _new,
-    "shuffled": _shuffled,
-}
-"""Ways of starting again; a new one is its function and one line here."""
+def _suffix(settings: Mapping[str, Any]) -> str:
+    """Return what tells the folder of a training from those with other settings."""
+    parts = (f"-{key.rpartition('.')[2]}={value}" for key, value in settings.items() if not key.endswith("digest"))
+    return re.sub(r"[^\w.,=+-]", "_", "".join(parts))
 
 
 def reinit(
     run: str | Path | Run,
     *,
-    variants: Sequence[str] = tuple(VARIANTS),
+    variants: Sequence[str] = DEFAULT,
     seeds: int | Sequence[int] = 5,
     epoch: int | None = None,
-    epochs: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    rewind_epoch: int | None = None,
+    other: str | Path | Run | None = None,
+    baseline: str | None = None,
     device: str = "auto",
     out: str | Path | None = None,
+    jobs: int = 1,
+    scheduler: str | None = None,
     observer: Observer | None = None,
+    finished: Callable[[str, Retrained], None] | None = None,
 ) -> ReinitResult:
     """Train the mask of a run again under its own recipe, with the mask fixed from the first step.
 
@@ -71,20 +112,33 @@ def reinit(
     run
         A run trained from a recipe.
     variants
-        Keys of `VARIANTS`.
+        Keys of `masktools_train.reevaluate.variants.registry.VARIANTS`.
     seeds
         How many seeds, counted on from the run's own, or the seeds themselves. A seed determines data order,
-        new weights and shuffles alike.
+        new weights and shuffles alike, so that variants are paired.
     epoch
-        Whose mask; None is the last.
-    epochs
-        How long to train; as long as the run when None.
+        Whose mask; None is the last. An earlier one asks what training would have come to from the mask of then.
+    overrides
+        Dotted keys of the recipe and values, for example ``{"epochs": 5}``; how to train, not what.
+    rewind_epoch
+        Epoch of the weights of variant ``rewound``; None is where the run itself rewound to.
+    other
+        Another run, whose final mask the variants ``other`` and ``other-aligned`` take.
+    baseline
+        Variant that the others are compared with; None is ``new`` where that is among them, else the first.
     device
         ``auto``, ``cpu`` or ``cuda:N``.
     out
-        Directory for a run of each training (``VARIANT-sSEED``), resumed where it was left; None writes none.
+        Directory for a run of each training (``VARIANT-sSEED``; what is not as by default, such as the epoch of the
+        mask or an overridden key, stands before the seed), resumed where it was left; None writes none.
+    jobs
+        Number of processes.
+    scheduler
+        Address of a Dask scheduler instead.
     observer
-        Who watches each training.
+        Who watches each training, where they are done in this process.
+    finished
+        Called with the name and the accuracies of each part that is done.
 
     Returns
     -------
@@ -94,66 +148,52 @@ def reinit(
     Raises
     ------
     RecipeError
-        If a variant is unknown, or a given seed is the run's own: new weights would be the old ones.
+        If a variant or key is unknown, or a given seed is the run's own and new weights would be the old ones.
     RunError
         If there is no such run, or it records no recipe.
+    TaskError
+        If a training failed; all others are finished first.
     """
-    opened = run if isinstance(run, Run) else open_run(run)
-    source = Restored(opened, opened.at(epoch), pick_device(device))
-    unknown = [name for name in variants if name not in VARIANTS]
-    if unknown or not variants:
-        raise RecipeError(f"variant {unknown[0] if unknown else ''!r} is unknown; choose from {', '.join(VARIANTS)}")
-    own = source.recipe.seed
-    chosen = tuple(range(own + 1, own + 1 + seeds)) if isinstance(seeds, int) else tuple(seeds)
-    if not chosen or own in chosen:
-        raise RecipeError(f"seeds: at least one is needed, and none that is the run's own ({own}), got {list(chosen)}")
-    if min(chosen) < 0 or len(set(chosen)) != len(chosen):
-        raise RecipeError(f"seeds must be at least 0 and all different, got {list(chosen)}")
+    parts = retrainings(
+        run,
+        variants=variants,
+        seeds=seeds,
+        epoch=epoch,
+        overrides=overrides,
+        rewind_epoch=rewind_epoch,
+        other=other,
+        device=device,
+        out=out,
+    )
+    if baseline is not None and baseline not in variants:
+        raise RecipeError(f"baseline {baseline!r} is none of the variants {', '.join(variants)}")
+    source = restored(parts[0].run, parts[0].epoch, device)
     reference = evaluate(source.model(), source.data).accuracy
-    masks = source.masks()
+    alone = jobs == 1 and scheduler is None
+    tasks = [Task(part.key, retrain, (part, observer) if alone else (part,)) for part in parts]
+    try:
+        done = run_tasks(
+            tasks,
+            jobs=jobs,
+            scheduler=scheduler,
+            finished=None if finished is None else lambda task, found: finished(task.key, found),
+        )
+    finally:
+        forget()
     results = []
     for name in variants:
-        accuracies = []
-        for seed in chosen:
-            recipe = _fixed(source, masks, name, seed, epochs)
-            start = VARIANTS[name](source, masks, seed)
-            folder = None if out is None else Path(out) / f"{name}-s{seed}"
-            result = train(recipe, folder, device=device, observer=observer, resume=True, start=start, data=source.data)
-            accuracies.append(result.final.test_accuracy)
-        results.append(VariantResult(name, chosen, tuple(accuracies)))
+        mine = [part for part in parts if part.variant == name]
+        found = [done[part.key] for part in mine]
+        seeds_of = tuple(part.seed for part in mine)
+        results.append(
+            VariantResult(name, seeds_of, tuple(f.trained for f in found), tuple(f.untrained for f in found))
+        )
     return ReinitResult(
-        run=str(opened.path),
+        run=str(source.run.path if isinstance(run, Run) else run),
         epoch=source.snapshot.epoch,
         density=source.snapshot.density,
         reference_accuracy=reference,
         chance_accuracy=source.chance_accuracy,
+        baseline=baseline or ("new" if "new" in variants else variants[0]),
         variants=tuple(results),
     )
-
-
-def _fixed(source: Restored, masks: Mapping[str, Tensor], variant: str, seed: int, epochs: int | None) -> Recipe:
-    """Return the run's recipe with a fixed mask, another seed and perhaps another length."""
-    recipe = source.recipe
-    digest = hashlib.blake2b(digest_size=16)
-    for name, mask in sorted(masks.items()):
-        digest.update(name.encode() + b"\0" + mask.numpy().tobytes())
-    fixed = {
-        "name": "static",
-        "density": source.snapshot.density,
-        "distribution": "uniform",
-        "options": {},
-        "layer_densities": {},
-        "freeze_epoch": None,
-        "freeze_when": None,
-    }
-    origin = OriginSpec(
-        variant=variant, run=source.run.name, epoch=source.snapshot.epoch, masks_digest=digest.hexdigest()
-    )
-    changed = {
-        "name": f"{recipe.name}-{variant}",
-        "seed": seed,
-        "epochs": epochs or recipe.epochs,
-        "algorithm": recipe.algorithm.model_copy(update=fixed),
-        "origin": origin,
-    }
-    return Recipe.model_validate(recipe.model_copy(update=changed).to_dict())

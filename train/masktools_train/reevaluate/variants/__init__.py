@@ -1,0 +1,1 @@
+"""Ways of starting again from a recorded mask: other weights under it, or another mask."""
