@@ -9,7 +9,7 @@ bytes or runs make them a fifth smaller in half the time, for every reader there
 import itertools
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import h5py
@@ -38,26 +38,27 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     return tuple(reversed(extents))
 
 
-def write_chunks(dataset: h5py.Dataset, values: NDArray[Any]) -> None:
-    """Fill a new, chunked dataset that declares one of `PIPELINES`.
+def write_chunks(dataset: h5py.Dataset, take: Callable[[int], NDArray[Any]]) -> None:
+    """Fill a new, chunked dataset that declares one of `PIPELINES`, holding no more than a chunk.
 
     Parameters
     ----------
     dataset
-        Where to write; of the shape and element type of `values`.
-    values
-        Little-endian and in C order.
+        Where to write, its chunks as `chunk_shape` makes them: each covers elements that follow each other in C order.
+    take
+        Returns the next so many elements in C order: flat, little-endian, of the element type of the dataset.
     """
-    filters = _pipeline(dataset)
+    filters, itemsize = _pipeline(dataset), dataset.dtype.itemsize
     for offset, region in _regions(dataset):
-        part = values[region]
+        shape = tuple(min(s.stop, extent) - s.start for s, extent in zip(region, dataset.shape, strict=True))
+        part = take(math.prod(shape)).reshape(shape)
         if part.shape != dataset.chunks:  # a chunk at the edge is stored whole
-            whole = np.zeros(dataset.chunks, dtype=values.dtype)
+            whole = np.zeros(dataset.chunks, dtype=part.dtype)
             whole[tuple(slice(extent) for extent in part.shape)] = part
             part = whole
         raw = np.ascontiguousarray(part).reshape(-1).view(np.uint8)
         if len(filters) == 2:
-            raw = np.ascontiguousarray(raw.reshape(-1, values.dtype.itemsize).T)
+            raw = np.ascontiguousarray(raw.reshape(-1, itemsize).T)
         best = min((_deflate(raw, strategy) for strategy in _STRATEGIES[len(filters)]), key=len)
         if len(best) < raw.nbytes:
             dataset.id.write_direct_chunk(offset, best, 0)

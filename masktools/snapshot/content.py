@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,17 @@ from masktools.masks import PackedMask
 from masktools.snapshot import layout
 from masktools.topology.graph import Topology
 
-__all__ = ["AXES", "LayerContent", "SnapshotContent", "axis_order"]
+__all__ = [
+    "AXES",
+    "LayerContent",
+    "SnapshotContent",
+    "axis_order",
+    "check_layer",
+    "check_moment",
+    "check_name",
+    "check_tensor",
+    "known_axes",
+]
 
 AXES: Mapping[int, str] = {2: "out,in", 3: "out,in,k", 4: "out,in,kh,kw", 5: "out,in,kd,kh,kw"}
 """Meaning of a weight's axes by their number, when nothing else is said (PyTorch's layout)."""
@@ -67,22 +77,9 @@ class LayerContent:
     prunable: bool = True
 
     def __post_init__(self) -> None:
-        shapes = dict(zip(layout.KINDS, ((self.mask.active,), self.mask.shape, None), strict=True))
-        if self.kind not in shapes:
-            raise SnapshotError(f"layer {self.name}: weights are active, dense or none, not {self.kind!r}")
-        found = None if self.values is None else self.values.shape
-        if found != shapes[self.kind]:
-            raise SnapshotError(f"layer {self.name}: {self.kind} weights need shape {shapes[self.kind]}, got {found}")
-        if self.values is not None and _element(self.values) not in layout.FLOATS:
-            raise SnapshotError(
-                f"layer {self.name}: weights are stored as float16, float32 or float64, not {self.values.dtype}"
-            )
-        if self.mask.size > layout.MAX_WEIGHTS:
-            raise SnapshotError(f"layer {self.name}: {self.mask.size} weights are more than a snapshot holds")
         if not self.axes:
-            object.__setattr__(self, "axes", AXES.get(len(self.mask.shape), ""))
-        if not layout.axes_fit(self.axes, len(self.mask.shape)):
-            raise SnapshotError(f"layer {self.name}: axes {self.axes!r} do not fit the shape {self.mask.shape}")
+            object.__setattr__(self, "axes", known_axes(len(self.mask.shape)))
+        check_layer(self.name, self.mask, self.values, self.kind, self.axes)
 
     @classmethod
     def from_dense(
@@ -140,19 +137,14 @@ class SnapshotContent:
 
     def __post_init__(self) -> None:
         for key in ("epoch", "step"):
-            value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-                raise SnapshotError(f"{key} {value!r} is not a number of at least 0")
-            object.__setattr__(self, key, int(value))
+            object.__setattr__(self, key, check_moment(key, getattr(self, key)))
         names = [*(layer.name for layer in self.layers), *self.tensors]
         if len(set(names)) != len(names):
             raise SnapshotError(f"two parameters have the same name: {min(n for n in names if names.count(n) > 1)}")
         for name in names:
-            if not layout.named(name):
-                raise SnapshotError(f"{name!r} cannot name a parameter in a snapshot")
+            check_name(name)
         for name, tensor in self.tensors.items():
-            if _element(tensor) not in layout.ELEMENTS:
-                raise SnapshotError(f"{name}: {tensor.dtype} cannot be stored in a snapshot")
+            check_tensor(name, tensor.dtype)
 
     @property
     def active(self) -> int:
@@ -165,5 +157,76 @@ class SnapshotContent:
         return sum(math.prod(layer.mask.shape) for layer in self.layers)
 
 
-def _element(values: NDArray[Any]) -> str:
-    return values.dtype.newbyteorder("<").str
+class _Typed(Protocol):
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+
+def known_axes(rank: int) -> str:
+    """Return the meaning of axes by their number, empty where nothing is usual."""
+    return AXES.get(rank, "")
+
+
+def check_layer(name: str, mask: PackedMask, values: _Typed | None, kind: str, axes: str) -> None:
+    """Check that the values of a layer fit its mask, as `LayerContent` does; `values` has a shape and an element type.
+
+    Raises
+    ------
+    SnapshotError
+        If they do not.
+    """
+    shapes = dict(zip(layout.KINDS, ((mask.active,), mask.shape, None), strict=True))
+    if kind not in shapes:
+        raise SnapshotError(f"layer {name}: weights are active, dense or none, not {kind!r}")
+    found = None if values is None else values.shape
+    if found != shapes[kind]:
+        raise SnapshotError(f"layer {name}: {kind} weights need shape {shapes[kind]}, got {found}")
+    if values is not None and _element(values.dtype) not in layout.FLOATS:
+        raise SnapshotError(f"layer {name}: weights are stored as float16, float32 or float64, not {values.dtype}")
+    if mask.size > layout.MAX_WEIGHTS:
+        raise SnapshotError(f"layer {name}: {mask.size} weights are more than a snapshot holds")
+    if not layout.axes_fit(axes, len(mask.shape)):
+        raise SnapshotError(f"layer {name}: axes {axes!r} do not fit the shape {mask.shape}")
+
+
+def check_moment(key: str, value: Any) -> int:
+    """Return an epoch or a step as a plain number.
+
+    Raises
+    ------
+    SnapshotError
+        If it is none, or below 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise SnapshotError(f"{key} {value!r} is not a number of at least 0")
+    return int(value)
+
+
+def check_name(name: str) -> None:
+    """Check that a parameter can have this name.
+
+    Raises
+    ------
+    SnapshotError
+        If it cannot.
+    """
+    if not layout.named(name):
+        raise SnapshotError(f"{name!r} cannot name a parameter in a snapshot")
+
+
+def check_tensor(name: str, dtype: np.dtype[Any]) -> None:
+    """Check that a tensor has an element type of the format.
+
+    Raises
+    ------
+    SnapshotError
+        If it has not.
+    """
+    if _element(dtype) not in layout.ELEMENTS:
+        raise SnapshotError(f"{name}: {dtype} cannot be stored in a snapshot")
+
+
+def _element(dtype: np.dtype[Any]) -> str:
+    return dtype.newbyteorder("<").str

@@ -1,7 +1,9 @@
 """Write a snapshot file."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,43 @@ from numpy.typing import NDArray
 from masktools.atomic import replacing
 from masktools.errors import SnapshotError
 from masktools.snapshot import attributes, checks, chunks, layout
-from masktools.snapshot.content import SnapshotContent
+from masktools.snapshot.content import LayerContent, SnapshotContent
+from masktools.snapshot.streamed import Pieces, StreamedArray, StreamedContent, StreamedLayer
 
 __all__ = ["write_snapshot"]
 
 _COMPRESSED_FROM = 512
 """Bytes from which compression is worth a chunk index of its own."""
+
+
+class _Whole:
+    """An array in memory, in portions."""
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        self._values, self._taken = layout.little(values).reshape(-1), 0
+
+    def take(self, count: int) -> NDArray[Any]:
+        self._taken += count
+        return self._values[self._taken - count : self._taken]
+
+    def digest(self) -> str:
+        return layout.array_digest(self._values)
+
+
+class _Streaming:
+    """An array in pieces, in portions; its digest grows with them."""
+
+    def __init__(self, values: StreamedArray) -> None:
+        self._pieces = Pieces(values.pieces(), values.dtype)
+        self._digest = hashlib.blake2b(digest_size=16)
+
+    def take(self, count: int) -> NDArray[Any]:
+        part = layout.little(self._pieces.take(count))
+        self._digest.update(part.view(np.uint8).data)
+        return part
+
+    def digest(self) -> str:
+        return self._digest.hexdigest()
 
 
 class _Writer:
@@ -27,26 +60,28 @@ class _Writer:
         self._file = file
         self._objects: list[tuple[str, str, tuple[int, ...], dict[str, object]]] = []
 
-    def add(self, path: str, values: NDArray[Any], **described: str | int | tuple[int, ...]) -> None:
-        stored = layout.little(values)
-        if stored.nbytes >= _COMPRESSED_FROM:
+    def add(self, path: str, values: NDArray[Any] | StreamedArray, **described: str | int | tuple[int, ...]) -> None:
+        little = values.dtype.newbyteorder("<")
+        source = _Streaming(values) if isinstance(values, StreamedArray) else _Whole(values)
+        if math.prod(values.shape) * little.itemsize >= _COMPRESSED_FROM:
             dataset = self._file.create_dataset(
                 path,
-                shape=stored.shape,
-                dtype=stored.dtype,
-                chunks=chunks.chunk_shape(stored.shape, stored.dtype.itemsize),
+                shape=values.shape,
+                dtype=little,
+                chunks=chunks.chunk_shape(values.shape, little.itemsize),
                 compression="gzip",
                 compression_opts=1,
-                shuffle=stored.dtype.itemsize > 1,  # shuffling single bytes does nothing
+                shuffle=little.itemsize > 1,  # shuffling single bytes does nothing
                 track_times=False,
             )
-            chunks.write_chunks(dataset, stored)
+            chunks.write_chunks(dataset, source.take)
         else:
-            dataset = self._file.create_dataset(path, data=stored, track_times=False)
-        described[layout.DIGEST] = layout.array_digest(stored)
+            small = source.take(math.prod(values.shape)).reshape(values.shape)
+            dataset = self._file.create_dataset(path, data=small, track_times=False)
+        described[layout.DIGEST] = source.digest()
         for key, value in described.items():
             attributes.put(dataset, key, value)
-        self._objects.append((path, stored.dtype.str, stored.shape, dict(described)))
+        self._objects.append((path, little.str, values.shape, dict(described)))
 
     def finish(self, root: Mapping[str, str | int]) -> None:
         for key, value in root.items():
@@ -54,7 +89,7 @@ class _Writer:
         attributes.put(self._file, layout.CONTENT_DIGEST, layout.content_digest(root, self._objects))
 
 
-def write_snapshot(path: str | Path, content: SnapshotContent) -> None:
+def write_snapshot(path: str | Path, content: SnapshotContent | StreamedContent) -> None:
     """Write `content` to `path`: the file appears whole or not at all.
 
     Equal contents give equal bytes.
@@ -64,7 +99,8 @@ def write_snapshot(path: str | Path, content: SnapshotContent) -> None:
     path
         The file, by convention ``epoch-NNNN.h5`` in a run directory. An existing file is replaced.
     content
-        What to record.
+        What to record. Of what is streamed, no more is in memory than the mask of a layer and a few pieces; the bytes
+        are those of the same content in memory.
 
     Raises
     ------
@@ -85,7 +121,10 @@ def write_snapshot(path: str | Path, content: SnapshotContent) -> None:
             writer = _Writer(file)
             for group in (layout.MASKS, layout.WEIGHTS, layout.TENSORS):
                 file.create_group(group)
-            for position, layer in enumerate(content.layers):
+            layers: Iterable[LayerContent | StreamedLayer] = content.layers
+            if isinstance(content, StreamedContent):
+                layers = content.distinct_layers()
+            for position, layer in enumerate(layers):
                 writer.add(
                     f"{layout.MASKS}/{layer.name}",
                     layer.mask.bits,
@@ -99,8 +138,9 @@ def write_snapshot(path: str | Path, content: SnapshotContent) -> None:
                 )
                 if layer.values is not None:
                     writer.add(f"{layout.WEIGHTS}/{layer.name}", layer.values)
-            for name, tensor in sorted(content.tensors.items()):
-                writer.add(f"{layout.TENSORS}/{name}", tensor)
+            tensors: Mapping[str, NDArray[Any] | StreamedArray] = content.tensors
+            for name in sorted(tensors):
+                writer.add(f"{layout.TENSORS}/{name}", tensors[name])
             if content.topology is not None:
                 writer.add(layout.TOPOLOGY, np.frombuffer(content.topology.to_json().encode(), dtype=np.uint8))
             writer.finish(root)
