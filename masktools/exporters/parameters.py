@@ -1,0 +1,103 @@
+"""The parameters of a recorded network one by one, as other programs want them: whole, and the mask of each layer."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masktools import __version__
+from masktools.errors import StructureError
+from masktools.snapshot.content import axis_order
+from masktools.structure.source import Recorded
+
+__all__ = ["MASK", "Parameter", "about", "array_names", "parameters"]
+
+MASK = "_mask"
+"""What the name of a mask ends with, after the name of its weight."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One layer; its arrays are read when they are asked for, and not kept, so that memory holds one layer at a time.
+
+    Parameters
+    ----------
+    moment
+        The network that it is of.
+    name
+        Name of the weight.
+    """
+
+    moment: Recorded
+    name: str
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The mask, axes in PyTorch's order where they are named."""
+        return self._ordered(self.moment.snapshot.mask(self.name))
+
+    @property
+    def stored(self) -> NDArray[Any] | None:
+        """The weight as it was recorded: inactive weights are 0 unless the snapshot is dense; None without weights."""
+        if self.moment.snapshot.layer(self.name).weights == "none":
+            return None
+        return self._ordered(self.moment.snapshot.weight(self.name))
+
+    @property
+    def weight(self) -> NDArray[Any] | None:
+        """The weight that the network computes with: inactive weights are 0; None without weights."""
+        stored = self.stored
+        if stored is None or self.moment.snapshot.layer(self.name).weights != "dense":
+            return stored
+        return np.where(self.mask, stored, np.zeros((), stored.dtype))
+
+    def _ordered(self, array: NDArray[Any]) -> NDArray[Any]:
+        order = axis_order(self.moment.snapshot.layer(self.name).axes, array.ndim)
+        return array if order is None else np.ascontiguousarray(array.transpose(order))
+
+
+def parameters(moment: Recorded) -> Iterator[Parameter]:
+    """Yield the layers in network order.
+
+    Parameters
+    ----------
+    moment
+        The network at one moment.
+    """
+    return (Parameter(moment, name) for name in moment.snapshot.layers)
+
+
+def about(moment: Recorded) -> dict[str, str]:
+    """Return what files with metadata say of themselves: version of masktools, epoch, name of the run.
+
+    Parameters
+    ----------
+    moment
+        The network at one moment.
+    """
+    path = moment.path.resolve()
+    return {"masktools": __version__, "epoch": str(moment.epoch), "run": path.name if path.is_dir() else path.stem}
+
+
+def array_names(moment: Recorded, *endings: str) -> None:
+    """See that the arrays of a file can be told apart.
+
+    Parameters
+    ----------
+    moment
+        The network at one moment.
+    endings
+        What the name of each layer is followed by, for each array that is written of it.
+
+    Raises
+    ------
+    StructureError
+        If two arrays would have the same name; the message names the file.
+    """
+    snapshot = moment.snapshot
+    names = [*(f"{layer}{ending}" for layer in snapshot.layers for ending in endings), *snapshot.tensor_names]
+    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    if twice is not None:
+        raise StructureError(f"{snapshot.path}: two arrays would have the name {twice!r}")
