@@ -8,8 +8,9 @@ import pytest
 import masktools_train
 
 PUBLIC = set(
-    "CompactNetwork Recipe Recorder Sparsifier TrainResult compact compact_model erk load_recipe prune reinit "
-    "resolve_recipe topology_from_edges trace uniform".split()
+    "CompactNetwork Recipe Recorder Retrained Retraining Sparsifier TrainResult Training UntracedWarning compact "
+    "compact_model erk freeze freezings import_run load_recipe prune reinit resolve_recipe retrain retrainings sweep "
+    "topology_from_edges trace train_part trainings uniform".split()
 )
 
 

@@ -186,3 +186,17 @@ def test_runs_are_re_evaluated_on_the_device_and_off_it(tmp_path):
         assert prune(tmp_path / "run", device=device, shares=[1]).curve[0].accuracies[0] == pytest.approx(accuracy)
         result = reinit(tmp_path / "run", device=device, seeds=1, epochs=1)
         assert result.reference_accuracy == pytest.approx(accuracy)
+
+
+def test_pruned_networks_on_the_device(tmp_path):
+    train(recipe("dnw", model__name="small_runs:noisy"), tmp_path / "run", device="cuda")
+    for criterion in ("magnitude", "random", "movement", "saliency"):
+        options = {"criterion": criterion, "shares": [1, 0.5], "draws": 2, "recalibrate": True, "finetune_epochs": 1}
+        found = prune(tmp_path / "run", device="cuda", out=tmp_path / criterion, **options)
+        assert found.curve[0].accuracies[0] == pytest.approx(open_run(tmp_path / "run").metrics[-1]["test_accuracy"])
+        again = prune(tmp_path / "run", device="cuda", out=tmp_path / criterion, **options)
+        assert again == found
+    on_cpu = prune(tmp_path / "run", device="cpu", shares=[0.5])
+    assert on_cpu.curve[0].accuracies == pytest.approx(
+        prune(tmp_path / "run", device="cuda", shares=[0.5]).curve[0].accuracies
+    )

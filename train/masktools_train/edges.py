@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from masktools.topology.graph import Topology
-from masktools_train.evaluation import evaluating
+from masktools_train.evaluation_mode import evaluating
 from masktools_train.masked_layers import prunable_weights
 from masktools_train.recording.errors import TraceError
 from masktools_train.tracing import checked, names_of, record

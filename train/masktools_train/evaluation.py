@@ -1,16 +1,15 @@
 """Loss and accuracy of a model on held-out examples."""
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 
 import torch
 from torch import nn
 
 from masktools_train.data.source import Data
 from masktools_train.distributed import Processes
+from masktools_train.evaluation_mode import evaluating
 
-__all__ = ["Score", "evaluate", "evaluating"]
+__all__ = ["Score", "evaluate"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,18 +18,6 @@ class Score:
 
     loss: float
     accuracy: float
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put all modules into evaluation mode inside the block, and then each back into its own: some may be frozen."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @torch.no_grad()

@@ -3,15 +3,17 @@
 import datetime
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from masktools_train.devices import describe_device
 from masktools_train.recipe import Recipe
 
-__all__ = ["describe_run"]
+__all__ = ["describe_recording", "describe_run"]
 
 _PACKAGES = ("masktools", "torch", "numpy", "h5py", "pillow")
 
@@ -32,6 +34,35 @@ def describe_run(recipe: Recipe, device: torch.device, processes: int = 1) -> di
         "name": recipe.name,
         "seed": recipe.seed,
         "config": recipe.to_dict(),
+        **_circumstances(device, processes),
+    }
+
+
+def describe_recording(name: str, config: Mapping[str, Any], device: torch.device | None) -> dict[str, Any]:
+    """Return the content of ``run.json`` for a run of anyone's training loop.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    config
+        What its owner says; a ``seed`` in it is the run's.
+    device
+        Where the model is; the CPU if None.
+    """
+    processes = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    seed = {"seed": config["seed"]} if isinstance(config.get("seed"), int) else {}
+    return {
+        "name": name,
+        **seed,
+        "config": dict(config),
+        **_circumstances(device or torch.device("cpu"), processes),
+    }
+
+
+def _circumstances(device: torch.device, processes: int) -> dict[str, Any]:
+    """Return where, when and with what a run is made."""
+    return {
         "device": describe_device(device),
         "processes": processes,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from masktools_train.carried_selection import Band
+from masktools_train.wrapping import plain_name
 
-__all__ = ["SparseLayer", "prunable_weights"]
+__all__ = ["SparseLayer", "prunable_names", "prunable_weights"]
 
 
 def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -18,12 +19,16 @@ def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """
     found: dict[str, nn.Parameter] = {}
     for prefix, module in model.named_modules():
-        for kinds, names in _PRUNABLE:
-            for name in names if isinstance(module, kinds) else ():
-                weight = getattr(module, name)
-                if isinstance(weight, nn.Parameter) and not any(weight is known for known in found.values()):
-                    found[f"{prefix}.{name}" if prefix else name] = weight
+        for name in prunable_names(module):
+            weight = getattr(module, name)
+            if isinstance(weight, nn.Parameter) and not any(weight is known for known in found.values()):
+                found[plain_name(f"{prefix}.{name}" if prefix else name)] = weight
     return found
+
+
+def prunable_names(module: nn.Module) -> tuple[str, ...]:
+    """Return the names of those attributes of a module that are weights to prune."""
+    return tuple(name for kinds, names in _PRUNABLE if isinstance(module, kinds) for name in names)
 
 
 _PRUNABLE: tuple[tuple[tuple[type[nn.Module], ...], tuple[str, ...]], ...] = (
@@ -86,3 +91,10 @@ class SparseLayer:
     def dense_values(self) -> Tensor:
         """The trained values of all weights: the dense ones where they are kept, else the parameter."""
         return self.parameter.detach() if self.dense is None else self.dense
+
+    def follow(self) -> None:
+        """Take what belongs to the parameter to its device and dtype, should the model have been moved since."""
+        for tensor in (self.mask, self.dense, self.scores):
+            if tensor is not None and (tensor.device != self.parameter.device or tensor.dtype != self.parameter.dtype):
+                # As `Module.to` moves parameters: the tensor stays the one that others hold.
+                tensor.data = tensor.data.to(self.parameter.device, self.parameter.dtype)

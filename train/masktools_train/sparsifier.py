@@ -1,7 +1,7 @@
 """Keep the weights of any module sparse while any optimizer trains them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,12 @@ from masktools_train.algorithms.base import Algorithm
 from masktools_train.execution.active_gradient import restrict_gradient, restrictable
 from masktools_train.execution.compact_step import steps_elementwise
 from masktools_train.execution.execution import Execution
+from masktools_train.layer_state import load_layers, mask_copy, mask_gradients, saved_layers
 from masktools_train.masked_layers import MaskedLayers, SparseLayer
+from masktools_train.model_weights import refuse_computed
 from masktools_train.probe import Batch, Loss
-
-if TYPE_CHECKING:
-    from torch.utils.hooks import RemovableHandle
+from masktools_train.step_hooks import StepHooks, innermost
+from masktools_train.wrapping import unwrapped
 
 __all__ = ["Sparsifier"]
 
@@ -30,14 +31,16 @@ class Sparsifier(MaskedLayers):
     After every ``optimizer.step()`` each masked weight is exactly 0 where the mask is; so is, in
     ``optimizer.state_dict()``, each optimizer state of its shape. Algorithms that train dense weights behind the mask
     (DNW) swap them in for the step and out again, so that the module itself always holds the effective weights:
-    evaluation and checkpoints see nothing else. Nothing in a step waits for the device.
+    evaluation and checkpoints see nothing else. Nothing in a step waits for the device. A step is what the optimizer
+    takes: micro-batches whose gradients accumulate, and steps that a gradient scaler skips, are none.
 
     Parameters
     ----------
     model
-        Any module. Its linear and convolutional weights are pruned; everything else trains as before.
+        Any module, wrapped (`torch.compile`, DistributedDataParallel) or not. Its linear and convolutional weights are
+        pruned; everything else trains as before.
     optimizer
-        Any optimizer over (at least) those weights.
+        Any optimizer over (at least) those weights that evaluates a closure at most once in a step.
     algorithm
         The rule, with its options.
     density
@@ -101,6 +104,8 @@ class Sparsifier(MaskedLayers):
     ) -> None:
         if freeze_step is not None:
             self._require_freezing(algorithm)
+        model = unwrapped(model)
+        refuse_computed(model)
         super().__init__(
             model,
             density=density,
@@ -117,7 +122,7 @@ class Sparsifier(MaskedLayers):
         self.freeze_step = freeze_step
         self.dense_gradient_steps = 0
         self._model = model
-        self._handles: list[RemovableHandle] = []
+        self._hooks: StepHooks | None = None
         self._restricted: list[nn.Linear] = []
         self._compact: list[SparseLayer] = []
         self._state_is_dense = False
@@ -142,13 +147,15 @@ class Sparsifier(MaskedLayers):
         Raises
         ------
         RecipeError
-            If the optimizer does not train all the layers.
+            If the optimizer does not train all the layers, or evaluates a closure several times in a step.
         """
         self.detach()
+        optimizer = innermost(optimizer)
         known = {id(p) for group in optimizer.param_groups for p in group["params"]}
         missing = [layer.name for layer in self.layers if id(layer.parameter) not in known]
         if missing:
             raise RecipeError(f"the optimizer does not train {missing[0]!r}")
+        self._hooks = StepHooks(optimizer, self._begin_step, self._end_step, self._abandon_step, self._settle)
         self.optimizer = optimizer
         self.step = step
         if not self.frozen:
@@ -156,19 +163,14 @@ class Sparsifier(MaskedLayers):
             if self.algorithm.trains_dense:
                 for layer in self.layers:
                     layer.dense = layer.parameter.detach().clone() if layer.dense is None else layer.dense
-        self._handles = [
-            optimizer.register_step_pre_hook(self._before_step),
-            optimizer.register_step_post_hook(self._after_step),
-            optimizer.register_state_dict_pre_hook(self._settle),
-        ]
         with torch.no_grad():
             self.apply_masks()
         self._prepare()
 
     def detach(self) -> None:
         """Remove the hooks: the weights stay sparse until something else changes them."""
-        while self._handles:
-            self._handles.pop().remove()
+        if self._hooks is not None:
+            self._hooks.remove()
         if self.optimizer is not None:
             self._settle(self.optimizer)
         self.execution.prepare(possible=False, dense_gradient=False)
@@ -209,9 +211,42 @@ class Sparsifier(MaskedLayers):
             raise RecipeError(f"freeze: {reason}")
 
     @torch.no_grad()
-    def _before_step(self, optimizer: Optimizer, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
-        if kwargs.get("closure") is not None or any(argument is not None for argument in args[1:]):
-            raise RecipeError("optimizer.step(closure) cannot be kept sparse: call backward first, then step()")
+    def mask_gradients(self) -> None:
+        """Set the gradients of inactive weights to 0 where the coming step does not need them.
+
+        Call it after backward (and after `GradScaler.unscale_`) and before gradients are clipped by their norm, which
+        would else be the norm of gradients that are never used. Where the rule reads them at the coming step (RigL at
+        an update; DNW, SNFS and edge-popup always) they stay. The step does the same by itself, so that nothing but
+        what looks at gradients in between notices.
+        """
+        if self.frozen or not self.algorithm.reads_dense_gradient(self.step + 1, self.total_steps):
+            self._follow()
+            mask_gradients(self.layers)
+
+    @torch.no_grad()
+    def apply_to(self, model: nn.Module) -> None:
+        """Multiply the weights of the same names in another model by the masks.
+
+        For example in a moving average of the weights, in which what was active once is not 0.
+
+        Parameters
+        ----------
+        model
+            Another instance of the network, wrapped or not (`torch.optim.swa_utils.AveragedModel`).
+
+        Raises
+        ------
+        RecipeError
+            If a layer is not in it; nothing is changed then.
+        """
+        mask_copy(self.layers, model)
+
+    def _follow(self) -> None:
+        for layer in self.layers:
+            layer.follow()
+
+    def _begin_step(self, optimizer: Optimizer) -> None:
+        self._follow()
         number = self.step + 1
         self._compact = []
         if not self.frozen:
@@ -235,17 +270,9 @@ class Sparsifier(MaskedLayers):
             # What the optimizer makes of an inactive weight is gone after the step, and its state when it grows: to
             # multiply the gradients too would double what masking costs.
             return
-        pairs = [
-            (layer.parameter.grad, layer.mask)
-            for layer in self.layers
-            if layer.parameter.grad is not None and layer not in self._compact
-        ]
-        if pairs:
-            torch._foreach_mul_([gradient for gradient, _ in pairs], [mask for _, mask in pairs])
+        mask_gradients(self.layers, self._compact)
 
-    @torch.no_grad()
-    def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
-        del args, kwargs
+    def _end_step(self, optimizer: Optimizer) -> None:
         self.execution.end(optimizer)
         if not self.frozen:
             if self.algorithm.trains_dense:
@@ -256,6 +283,14 @@ class Sparsifier(MaskedLayers):
             self._freeze()
         self.apply_masks(self._compact)
         self._prepare()
+
+    @torch.no_grad()
+    def _abandon_step(self, optimizer: Optimizer) -> None:
+        """Take back what was prepared for a step that does not come about."""
+        self.execution.end(optimizer)
+        if not self.frozen and self.algorithm.trains_dense:
+            self.algorithm.conceal(self)
+        self.apply_masks()
 
     @torch.no_grad()
     def _settle(self, optimizer: Optimizer) -> None:
@@ -297,26 +332,24 @@ class Sparsifier(MaskedLayers):
             "step": self.step,
             "freeze_step": self.freeze_step,
             "dense_gradient_steps": self.dense_gradient_steps,
-            "masks": self.masks(),
-            "dense": {layer.name: layer.dense for layer in self.layers if layer.dense is not None},
-            "scores": {layer.name: layer.scores for layer in self.layers if layer.scores is not None},
+            **saved_layers(self.layers),
             "execution": self.execution.state_dict(),
         }
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state_dict` returned, for the same model and options."""
+        """Take up what `state_dict` returned, for the same model and options.
+
+        Raises
+        ------
+        RecipeError
+            If the state is of other layers; the message names one.
+        """
+        load_layers(self.layers, state)
         self._thaw()
         self.step = state["step"]
         self.freeze_step = state.get("freeze_step", self.freeze_step)
         self.dense_gradient_steps = state["dense_gradient_steps"]
-        for layer in self.layers:
-            layer.mask.copy_(state["masks"][layer.name])
-            layer.known_count = None
-            dense = state["dense"].get(layer.name)
-            layer.dense = None if dense is None else dense.to(layer.mask.device, copy=True)
-            scores = state.get("scores", {}).get(layer.name)
-            layer.scores = None if scores is None else scores.to(layer.mask.device, copy=True)
         if self.algorithm.dynamic and self.frozen:
             self._freeze()
         self.execution.load_state_dict(state.get("execution", {}))

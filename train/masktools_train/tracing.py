@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from masktools.errors import StructureError
 from masktools.topology.graph import Node, Topology
 from masktools.topology.shapes import check_shapes
-from masktools_train.evaluation import evaluating
+from masktools_train.evaluation_mode import evaluating
 from masktools_train.masked_layers import prunable_weights
 from masktools_train.recording.calls import flat
 from masktools_train.recording.errors import TraceError, UnfollowedError

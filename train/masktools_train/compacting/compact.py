@@ -16,6 +16,7 @@ from masktools.runs import Run, RunWriter, open_run
 from masktools.snapshot.content import LayerContent, SnapshotContent
 from masktools.structure.compaction import CompactReport, CompactTotal, Cost, LayerChange, multiply_accumulates
 from masktools.topology.graph import Topology
+from masktools_train.capture import Capture
 from masktools_train.compacting.network import CompactNetwork, compact_model
 from masktools_train.compacting.program import PROGRAM, exported, write_program
 from masktools_train.compacting.proof import check, exact_arithmetic, proof_of, seconds_per_batch
@@ -24,7 +25,6 @@ from masktools_train.devices import pick_device
 from masktools_train.flops import forward_cost
 from masktools_train.identity import describe_run
 from masktools_train.masked_layers import prunable_weights
-from masktools_train.recorder import Recorder
 from masktools_train.reevaluate.restored import Restored
 
 __all__ = ["compact"]
@@ -155,7 +155,7 @@ def _write(writer: RunWriter, source: Restored, found: CompactNetwork, batch: Te
         **source.run.config,
         "compacted_from": {"run": str(source.run.path), "epoch": source.snapshot.epoch},
     }
-    content = _content(writer.path, source, found, model, config)
+    content = _content(source, found, model, config)
     with locked(writer.make()):
         if overwrite:
             writer.clear()
@@ -168,10 +168,8 @@ def _write(writer: RunWriter, source: Restored, found: CompactNetwork, batch: Te
     return program if isinstance(program, str) else None
 
 
-def _content(
-    path: Path, source: Restored, found: CompactNetwork, model: nn.Module, config: Mapping[str, Any]
-) -> SnapshotContent:
-    recorded = Recorder(path, model, config=config, topology=found.topology).content(
+def _content(source: Restored, found: CompactNetwork, model: nn.Module, config: Mapping[str, Any]) -> SnapshotContent:
+    recorded = Capture(model, config=config, topology=found.topology).content(
         source.snapshot.epoch, source.snapshot.step
     )
     weights = prunable_weights(model)

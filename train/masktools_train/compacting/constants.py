@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from masktools.topology.fields import Field
 from masktools.topology.graph import CONVOLUTIONS, Node, Topology
-from masktools_train.evaluation import evaluating
+from masktools_train.evaluation_mode import evaluating
 
 __all__ = ["EQUAL", "Reads", "contribution", "reads_of"]
 

@@ -10,7 +10,7 @@ from torch.export import Dim, ExportedProgram
 from masktools.atomic import replacing
 from masktools.errors import RunError
 from masktools_train.compacting.proof import TOLERANCE, outputs
-from masktools_train.evaluation import evaluating
+from masktools_train.evaluation_mode import evaluating
 
 __all__ = ["PROGRAM", "exported", "write_program"]
 

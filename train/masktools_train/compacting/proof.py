@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from masktools.errors import StructureError
 from masktools.structure.compaction import Proof
-from masktools_train.evaluation import evaluating
+from masktools_train.evaluation_mode import evaluating
 
 __all__ = ["TOLERANCE", "check", "exact_arithmetic", "outputs", "proof_of", "seconds_per_batch"]
 

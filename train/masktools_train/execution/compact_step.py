@@ -55,7 +55,8 @@ class CompactStep:
             self.settle(optimizer)
             self._of = pattern
         values = layer.values
-        values.grad = layer.gathered(gradient)
+        # Not what the backward pass left: a gradient scaler changes gradients past autograd's count of changes.
+        values.grad = pattern.gather(gradient)
         state = optimizer.state.pop(layer.weight, {})
         for key, value in state.items():
             if isinstance(value, Tensor) and value.shape == layer.weight.shape:

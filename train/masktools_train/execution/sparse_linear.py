@@ -52,7 +52,6 @@ class SparseLinear:
         self._pattern: Pattern | None = None
         self._seen: tuple[int, ...] = ()
         self._buffer: Tensor | None = None
-        self._sampled: Tensor | None = None
         self._clean = -1
         self.values = nn.Parameter(self.weight.new_empty(0))
 
@@ -74,7 +73,7 @@ class SparseLinear:
             # What is made here outlives the mode in which a caller happens to be.
             with torch.inference_mode(False), torch.no_grad():
                 if self._pattern is None or self._seen[0] != state[0]:
-                    self._pattern, self._buffer, self._sampled = Pattern(self.mask), None, None
+                    self._pattern, self._buffer = Pattern(self.mask), None
                     self.values = nn.Parameter(self._pattern.gather(self.weight))
                 else:
                     self.values.copy_(self._pattern.gather(self.weight))
@@ -103,18 +102,9 @@ class SparseLinear:
             buffer = torch.zeros_like(self.weight)
         pattern.scatter(values, buffer)
         if pattern is self._pattern:
-            self._buffer, self._clean, self._sampled = buffer, version(buffer), values
+            self._buffer, self._clean = buffer, version(buffer)
         # A tensor of its own that shares the memory: autograd takes over what nobody else holds, else it copies.
         return buffer.detach()
-
-    def gathered(self, gradient: Tensor) -> Tensor:
-        """Return the active entries of a gradient; at once if `spread` returned it last and nobody changed it."""
-        buffer = self._buffer
-        known = buffer is not None and self._sampled is not None and gradient.data_ptr() == buffer.data_ptr()
-        sampled, self._sampled = self._sampled, None
-        if known and sampled is not None and version(gradient) == self._clean:
-            return sampled
-        return self.pattern_of_values.gather(gradient)
 
 
 class _Linear(torch.autograd.Function):
