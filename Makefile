@@ -7,16 +7,25 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
 
-.PHONY: help demo test check
+.PHONY: help demo paper api test check
 
 help:
 	@echo "make demo   train small networks on the packaged digits and look at their structure"
+	@echo "make paper  replicate the paper (an hour on two cores) and write docs/paper.md"
+	@echo "make api    write docs/api.md anew from the docstrings"
 	@echo "make test   run all tests"
 	@echo "make check  lint, check the format, the types and the layers"
 
 # Small networks train fastest on a thread each, two side by side.
 demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python analyses/demo.py
+
+# What is finished is not done again: stop it whenever you like.
+paper: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python analyses/paper.py small --out runs/paper --page docs/paper.md
+
+api: $(INSTALLED)
+	$(BIN)/python docs/make_api.py
 
 # Two workers, a thread each: a thread pool in each of them would only fight for the cores.
 test: $(INSTALLED)
