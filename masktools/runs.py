@@ -20,6 +20,7 @@ from masktools.run_files import (
 )
 from masktools.snapshot.content import SnapshotContent
 from masktools.snapshot.read import Snapshot
+from masktools.snapshot.streamed import StreamedContent
 from masktools.snapshot.write import write_snapshot
 
 __all__ = ["METRICS", "RUN_JSON", "RUN_VERSION", "STATE", "Run", "RunWriter", "open_run"]
@@ -138,7 +139,7 @@ class Run(Sequence[Snapshot]):
 
 
 def open_run(path: str | Path) -> Run:
-    """Open a run directory, or a single snapshot file as a run of one epoch.
+    """Return a run directory, opened, or a single snapshot file as a run of one epoch.
 
     Parameters
     ----------
@@ -215,7 +216,7 @@ class RunWriter:
         """
         write_identity(self.make() / RUN_JSON, info)
 
-    def snapshot(self, content: SnapshotContent) -> Path:
+    def snapshot(self, content: SnapshotContent | StreamedContent) -> Path:
         """Write the snapshot of one epoch and return its path.
 
         Raises

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from masktools.errors import MasktoolsError, RunError
+from masktools.frames import ToFrame
 from masktools.run_files import METRICS, RUN_JSON, read_identity, read_metrics
 from masktools.runs import open_run
 from masktools.snapshot.read import Snapshot
@@ -36,7 +37,7 @@ class FileCheck:
 
 
 @dataclasses.dataclass(frozen=True)
-class Verification:
+class Verification(ToFrame):
     """What was found about a run.
 
     Parameters
@@ -71,6 +72,11 @@ def verify(path: str | Path) -> Verification:
     ----------
     path
         A run directory, or a single snapshot file.
+
+    Returns
+    -------
+    Verification
+        What was found in each file, sound ones included.
 
     Raises
     ------

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from numpy.typing import NDArray
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 from masktools.nulls.carry import carried
 from masktools.nulls.ladder import Drawn, find_null
 from masktools.nulls.plan import DrawPlan
@@ -30,7 +31,7 @@ TOTAL = "total"
 
 
 @dataclasses.dataclass(frozen=True)
-class Trial:
+class Trial(ToFrame):
     """Numbers beside what they are under a null.
 
     Parameters

@@ -2,9 +2,8 @@
 
 import csv
 import io
-import math
 
-from masktools.render.document import Cell, Document
+from masktools.render.document import Cell, Document, defined
 
 __all__ = ["as_csv"]
 
@@ -19,7 +18,7 @@ def as_csv(document: Document, width: int = 80, styled: bool = False) -> str:  #
     width, styled
         Without effect; every format takes them.
     """
-    table = document.records or document.tables[0]
+    table = document.rows_for_programs
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([column.name for column in table.columns])
@@ -28,7 +27,8 @@ def as_csv(document: Document, width: int = 80, styled: bool = False) -> str:  #
 
 
 def _field(cell: Cell) -> str:
-    if cell is None or (isinstance(cell, float) and not math.isfinite(cell)):
+    cell = defined(cell)
+    if cell is None:
         return ""
     if isinstance(cell, bool):
         return "true" if cell else "false"

@@ -19,9 +19,9 @@ from masktools.render.run_names import beginning_of, named, short_names
 from masktools.structure.comparison import Comparison
 from masktools.structure.comparisons import Comparisons
 from masktools.structure.configuration import ABSENT
-from masktools.structure.overlap import LayerOverlap
+from masktools.structure.overlap import LayerOverlap, Overlap
 
-__all__ = ["comparison_document", "comparisons_document", "mean_sentence", "verdict"]
+__all__ = ["comparison_document", "comparisons_document", "mean_sentence", "overlap_table", "verdict"]
 
 _MATRIX_LIMIT = 8
 """Runs up to which the matrix fits 80 columns."""
@@ -83,6 +83,12 @@ def verdict(total: LayerOverlap) -> str:
         words += ", though only a little is shared" if total.kappa < _MUCH else ""
     level = f"Jaccard {rate(total.jaccard)} against {rate(total.expected_jaccard)} by chance"
     return f"kappa = {rate(total.kappa)} (chance 0): {words}; {level}, z = {rate(total.z)}, p = {rate(total.p_value)}"
+
+
+def overlap_table(result: Overlap) -> Table:
+    """Return the overlap of two sets of masks: a row a layer, the total last."""
+    rows = [row.to_dict() for row in (*result.layers, result.total)]
+    return Table.of_records("", _COLUMNS, rows, verdict(result.total) + ".")
 
 
 def comparison_document(result: Comparison) -> Document:

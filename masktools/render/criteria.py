@@ -7,7 +7,7 @@ from masktools.render.numbers import count, rate
 from masktools.structure.values.criteria_result import Criteria, CriterionResult
 from masktools.structure.values.signs import SignPoint, SignShare, SignStability
 
-__all__ = ["criteria_document", "sentence", "signs_sentence"]
+__all__ = ["criteria_document", "criteria_table", "sentence", "signs_sentence", "signs_table"]
 
 _COLUMNS = (
     Column("name", "criterion"),
@@ -60,11 +60,7 @@ _SIGNS = (
 def criteria_document(result: Criteria, signs: SignStability) -> Document:
     """Return how well each criterion orders a mask, and how many weights kept their initial sign."""
     data = result.to_dict()
-    tables = [
-        Table.of_records(
-            f"Mask criteria: {result.run} (mask of epoch {result.epoch})", _COLUMNS, data["criteria"], sentence(result)
-        )
-    ]
+    tables = [criteria_table(result)]
     best = result.best
     if best is not None:
         layers = [layer.to_dict() for layer in best.layers]
@@ -81,6 +77,18 @@ def criteria_document(result: Criteria, signs: SignStability) -> Document:
     signs_data = signs.to_dict()
     whole = {**data, "signs": signs_data["signs"], "signs_note": signs_data["note"]}
     return Document("criteria", whole, tuple(tables), notes)
+
+
+def criteria_table(result: Criteria) -> Table:
+    """Return how well each criterion orders a mask, a row a criterion."""
+    title = f"Mask criteria: {result.run} (mask of epoch {result.epoch})"
+    return Table.of_records(title, _COLUMNS, result.to_dict()["criteria"], sentence(result))
+
+
+def signs_table(signs: SignStability) -> Table:
+    """Return how many weights kept their initial sign, a row an epoch."""
+    reading = signs_sentence(signs) if signs.signs else f"Signs are not compared: {signs.note}."
+    return Table.of_records("", _SIGN_COLUMNS, [_sign_row(point) for point in signs.signs], reading)
 
 
 def sentence(result: Criteria) -> str:

@@ -1,10 +1,11 @@
 """What a command has to say, before anyone decides how it looks."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Cell", "Column", "Document", "Kind", "Table"]
+__all__ = ["Cell", "Column", "Document", "Kind", "Table", "defined"]
 
 Cell: TypeAlias = str | int | float | bool | None
 """One value; None is a value that is not defined."""
@@ -112,3 +113,15 @@ class Document:
     tables: tuple[Table, ...]
     notes: tuple[str, ...] = ()
     records: Table | None = None
+
+    @property
+    def rows_for_programs(self) -> Table:
+        """What CSV and data frames hold: the records where there are any, else the main table."""
+        return self.records or self.tables[0]
+
+
+def defined(cell: Cell) -> Cell:
+    """Return a cell as programs get it: None where a number is not finite."""
+    if isinstance(cell, float):
+        return float(cell) if math.isfinite(cell) else None  # NumPy's are floats too, and would write their type
+    return cell

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from masktools.frames import ToFrame
 from masktools.topology.graph import Topology
 
 __all__ = ["CompactReport", "CompactTotal", "Cost", "LayerChange", "LeftAlone", "Proof", "multiply_accumulates"]
@@ -153,7 +154,7 @@ class Proof:
 
 
 @dataclasses.dataclass(frozen=True)
-class CompactReport:
+class CompactReport(ToFrame):
     """A network without the units that it does not need, beside the one that it was.
 
     Parameters

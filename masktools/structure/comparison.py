@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 from masktools.nulls.trial import TOTAL, DrawPlan, Trial, run_trial
 from masktools.statistics.monte_carlo import NullLevel
 from masktools.structure.alignment.aligned import AlignedOverlap, AlignOn
@@ -21,7 +22,7 @@ _NNSTD_UNITS = 1024
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class Comparison(ToFrame):
     """Two runs compared at one epoch each.
 
     Parameters
@@ -133,6 +134,11 @@ def compare(
         agree best with those of A. The same is done to every random mask: needs `draws`.
     nnstd
         Whether to measure NNSTD; None does where there is an operator graph without layers of more than 1024 units.
+
+    Returns
+    -------
+    Comparison
+        Overlap, degrees, distance and alignment of the masks, each beside its chance level, and how the runs differ.
 
     Raises
     ------

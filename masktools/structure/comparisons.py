@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 from masktools.nulls.trial import DrawPlan
 from masktools.statistics.pairs import PairMean, mean_over_pairs
 from masktools.structure.alignment.aligned import AlignOn
@@ -22,7 +23,7 @@ _NO_DEGREES = "no random masks were drawn, and differences of degrees have no ot
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparisons:
+class Comparisons(ToFrame):
     """Several runs, each compared with each.
 
     Pairs share runs, so they are no independent repetitions: `mean` has an interval over runs, not over pairs.
@@ -107,6 +108,11 @@ def compare_many(
     null, draws, seed, jobs, align, nnstd
         As for `compare`, done for every pair. Nothing is drawn, and NNSTD not measured, unless it is asked for:
         overlaps have exact chance levels without.
+
+    Returns
+    -------
+    Comparisons
+        Every pair, and the mean over pairs with its interval over runs.
 
     Raises
     ------

@@ -42,7 +42,7 @@ def connectivity(
     seed: int = 0,
     jobs: int = 1,
 ) -> Connectivity:
-    """Measure the connectivity of a recorded network.
+    """Return the connectivity of a recorded network.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def connectivity_of(
     of: str = "mask",
     weights: Weights | None = None,
 ) -> Connectivity:
-    """Measure the connectivity of a network under masks.
+    """Return the connectivity of a network under masks.
 
     Parameters
     ----------

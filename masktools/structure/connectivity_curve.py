@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from masktools.frames import ToFrame
 from masktools.nulls.trial import DrawPlan
 from masktools.runs import Run
 from masktools.structure.connectivity import connectivity_at
@@ -15,7 +16,7 @@ __all__ = ["ConnectivityCurve", "connectivity_curve"]
 
 
 @dataclasses.dataclass(frozen=True)
-class ConnectivityCurve:
+class ConnectivityCurve(ToFrame):
     """The connectivity of a run over its epochs.
 
     Parameters
@@ -47,7 +48,7 @@ def connectivity_curve(
     seed: int = 0,
     jobs: int = 1,
 ) -> ConnectivityCurve:
-    """Measure the connectivity of a run at every epoch.
+    """Return the connectivity of a run at every epoch.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+from masktools.frames import ToFrame
 from masktools.nulls.trial import TOTAL, Numbers, Trial
 from masktools.statistics.monte_carlo import NullLevel
 
@@ -131,7 +132,7 @@ class TotalConnectivity:
 
 
 @dataclasses.dataclass(frozen=True)
-class Connectivity:
+class Connectivity(ToFrame):
     """Connectivity of a network: each layer, and all of it.
 
     Parameters

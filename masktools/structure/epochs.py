@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 from masktools.runs import Run
 from masktools.stacks import MaskStack
 from masktools.structure.source import as_run, stack_of
@@ -71,20 +72,20 @@ class LayerMatrix:
         return _ratio(self.expected, self.active_a[:, None] + self.active_b[None, :] - self.expected)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return counts and matrices by name, as arrays."""
+        """Return counts and matrices by name, as nested lists; None where a number is not defined."""
         return {
             "name": self.name,
             "size": self.size,
-            "active_a": self.active_a,
-            "active_b": self.active_b,
-            "intersection": self.intersection,
-            "expected_intersection": self.expected,
-            "kappa": self.kappa,
+            "active_a": _listed(self.active_a),
+            "active_b": _listed(self.active_b),
+            "intersection": _listed(self.intersection),
+            "expected_intersection": _listed(self.expected),
+            "kappa": _listed(self.kappa),
         }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class EpochMatrix:
+class EpochMatrix(ToFrame):
     """Two runs compared at every pair of epochs.
 
     Parameters
@@ -106,7 +107,7 @@ class EpochMatrix:
     total: LayerMatrix
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything; matrices are arrays."""
+        """Return everything as JSON-ready values; matrices are nested lists, None where a number is not defined."""
         total = self.total
         return {
             "runs": list(self.runs),
@@ -114,9 +115,9 @@ class EpochMatrix:
             "layers": [layer.to_dict() for layer in self.layers],
             "total": {
                 **total.to_dict(),
-                "jaccard": total.jaccard,
-                "expected_jaccard": total.expected_jaccard,
-                "z": total.z,
+                "jaccard": _listed(total.jaccard),
+                "expected_jaccard": _listed(total.expected_jaccard),
+                "z": _listed(total.z),
             },
         }
 
@@ -128,6 +129,11 @@ def compare_epochs(run_a: Run | str | os.PathLike[str], run_b: Run | str | os.Pa
     ----------
     run_a, run_b
         Run directories or opened runs.
+
+    Returns
+    -------
+    EpochMatrix
+        Overlap and kappa at every pair of epochs, shape (epochs of A, epochs of B) each.
 
     Raises
     ------
@@ -201,3 +207,11 @@ def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np
     result = np.full(above.shape, np.nan)
     np.divide(above, below, out=result, where=below > 0)
     return result
+
+
+def _listed(numbers: NDArray[Any]) -> list[Any]:
+    """Return an array as nested lists, with None for what JSON has no number for."""
+    cells = numbers.astype(object)
+    cells[~np.isfinite(numbers)] = None
+    listed: list[Any] = cells.tolist()
+    return listed

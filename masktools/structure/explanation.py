@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from masktools.frames import ToFrame
 from masktools.nulls.ladder import LADDER
 from masktools.nulls.shuffles import Masks
 from masktools.nulls.trial import TOTAL, DrawPlan, Numbers, Trial, Weights, drawn_numbers, trial_of
@@ -60,7 +61,7 @@ class Rung:
 
 
 @dataclasses.dataclass(frozen=True)
-class Explanation:
+class Explanation(ToFrame):
     """An overlap taken apart.
 
     Parameters
@@ -131,6 +132,11 @@ def explain(
         Number of random masks of each rung.
     seed, jobs
         What they follow from, and the number of processes.
+
+    Returns
+    -------
+    Explanation
+        The overlap, and beside it what random masks of each rung share, in all and layer by layer.
 
     Raises
     ------

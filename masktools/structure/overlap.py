@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 from masktools.masks import PackedMask
 from masktools.statistics.chance import Chance, stratified_kappa, stratified_z
 from masktools.statistics.stratified import stratified_p_value
@@ -88,7 +89,7 @@ class LayerOverlap:
 
 
 @dataclasses.dataclass(frozen=True)
-class Overlap:
+class Overlap(ToFrame):
     """Overlap of two sets of masks.
 
     Parameters

@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 from masktools.runs import Run
 from masktools.structure.flops import FlopSummary, flops_of
 from masktools.structure.source import as_run
@@ -59,7 +60,7 @@ class LayerSummary:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunSummary:
+class RunSummary(ToFrame):
     """What a run is.
 
     Parameters

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from masktools.frames import ToFrame
 from masktools.topology.dominators import UNREACHED, immediate_dominators
 from masktools.topology.graph import Topology
 from masktools.topology.layer_edges import EdgeCache
@@ -47,7 +48,7 @@ class LayerBottlenecks:
 
 
 @dataclasses.dataclass(frozen=True)
-class Bottlenecks:
+class Bottlenecks(ToFrame):
     """What hangs on a single hidden unit, or a single weight, of a network.
 
     Parameters
@@ -100,6 +101,11 @@ def bottlenecks(
         `masktools.topology.reach.effective_masks` returns them.
     edges
         The edges of its layers, if they are known.
+
+    Returns
+    -------
+    Bottlenecks
+        How many classes and inputs hang on one unit or weight, layer by layer and in all.
 
     Raises
     ------

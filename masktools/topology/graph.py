@@ -26,7 +26,12 @@ __all__ = ["ADAPTIVE", "CONVOLUTIONS", "LAYERS", "OPERATORS", "POOLS", "Heads", 
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """The operator graph, nodes in topological order: inputs first, outputs last.
+    """The operator graph.
+
+    Parameters
+    ----------
+    nodes
+        In topological order: inputs first, outputs last.
 
     Raises
     ------

@@ -91,7 +91,7 @@ class NeuronGraph:
 def neuron_graph(
     topology: Topology, masks: Mapping[str, NDArray[np.bool_]], edges: EdgeCache | None = None
 ) -> NeuronGraph:
-    """Build the neuron graph.
+    """Return the neuron graph.
 
     Its units are those of `masktools.topology.unit_graph.unit_graph`: network inputs, and the output units of each
     layer at each node that uses it. An edge leads from a to b where an active weight of b reads what a flows into

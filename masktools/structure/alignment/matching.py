@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 from masktools.structure.alignment.assignment import best_assignment
 from masktools.structure.alignment.problem import Problem
 from masktools.structure.alignment.starts import STARTS
@@ -20,7 +21,7 @@ __all__ = ["Alignment", "align"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Alignment:
+class Alignment(ToFrame):
     """An order of B's hidden units.
 
     Parameters
@@ -115,6 +116,11 @@ def align(
         Number of random orders to start from besides.
     seed
         Seed of the random orders and of the order in which groups are improved; the same seed gives the same result.
+
+    Returns
+    -------
+    Alignment
+        The permutation of each group of units, and what it brings; `Alignment.apply` puts arrays of B in order.
 
     Raises
     ------

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 from masktools.stacks import rows_in_common
 from masktools.structure.alignment.assignment import best_assignment
 from masktools.structure.alignment.colours import unit_colours
@@ -53,7 +54,7 @@ class LayerDistance:
 
 
 @dataclasses.dataclass(frozen=True)
-class Nnstd:
+class Nnstd(ToFrame):
     """Distance of two sets of masks.
 
     Parameters

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from masktools.frames import ToFrame
 from masktools.nulls.trial import Trial
 from masktools.structure.dynamics.curve import CurvePoint, emergence_epoch
 from masktools.structure.dynamics.early_bird import EarlyBird
@@ -75,7 +76,7 @@ class LayerEmergence:
 
 
 @dataclasses.dataclass(frozen=True)
-class Emergence:
+class Emergence(ToFrame):
     """How a run approached its final mask.
 
     Parameters

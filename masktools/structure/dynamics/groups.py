@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 from masktools.runs import Run
 from masktools.structure.configuration import config_differences
 from masktools.structure.dynamics.emergence import emergence
@@ -20,7 +21,7 @@ _SEED = "seed"
 
 
 @dataclasses.dataclass(frozen=True)
-class SeedGroup:
+class SeedGroup(ToFrame):
     """Runs that differ only in the seed: independent repetitions of one experiment.
 
     Parameters
@@ -56,7 +57,7 @@ class SeedGroup:
 
 
 @dataclasses.dataclass(frozen=True)
-class Emergences:
+class Emergences(ToFrame):
     """The dynamics of several runs.
 
     Parameters

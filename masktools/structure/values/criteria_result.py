@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from masktools.frames import ToFrame
 from masktools.statistics.ranking import Ranking
 from masktools.structure.values.scores import RANDOM
 
@@ -76,7 +77,7 @@ class CriterionResult:
 
 
 @dataclasses.dataclass(frozen=True)
-class Criteria:
+class Criteria(ToFrame):
     """How well each criterion orders a mask.
 
     Parameters

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 from masktools.runs import Run
 from masktools.statistics.proportion import Proportion
 from masktools.structure.source import as_run
@@ -105,7 +106,7 @@ class SignPoint:
 
 
 @dataclasses.dataclass(frozen=True)
-class SignStability:
+class SignStability(ToFrame):
     """How many weights kept their initial sign, epoch by epoch.
 
     Parameters

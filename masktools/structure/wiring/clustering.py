@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from masktools.frames import ToFrame
 from masktools.structure.wiring.channels import channel_blocks
 
 __all__ = ["Clustering", "clustering"]
@@ -21,7 +22,7 @@ _SPARSE_COST = 500
 
 
 @dataclasses.dataclass(frozen=True)
-class Clustering:
+class Clustering(ToFrame):
     """Cycles of four in the channel graph of a layer: two input units that share two output units.
 
     A layer has no triangles, and this is the shortest cycle that it can have. An edge counts once, however many taps
@@ -80,7 +81,7 @@ class Clustering:
 
 
 def clustering(mask: NDArray[np.bool_], groups: int = 1) -> Clustering:
-    """Count the cycles of four and the paths of three edges of a layer.
+    """Return how many cycles of four and paths of three edges a layer has.
 
     Parameters
     ----------

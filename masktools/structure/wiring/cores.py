@@ -8,6 +8,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 from masktools.structure.wiring.channels import channel_adjacency
 
 __all__ = ["Cores", "LayerCores", "core_numbers", "cores", "layer_cores"]
@@ -37,7 +38,7 @@ class Cores:
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerCores:
+class LayerCores(ToFrame):
     """Cores of the channel graph of a layer.
 
     Parameters

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.special
 from numpy.typing import NDArray
 
+from masktools.frames import ToFrame
 from masktools.statistics.chance import Chance
 from masktools.structure.degrees import degrees
 
@@ -57,7 +58,7 @@ class DegreeShape:
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerDegreeShape:
+class LayerDegreeShape(ToFrame):
     """Shape of the degrees at both sides of a layer.
 
     Parameters

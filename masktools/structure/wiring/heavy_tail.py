@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 from masktools.structure.degrees import degrees
 from masktools.structure.wiring.tail_models import (
     Tail,
@@ -82,7 +83,7 @@ class TailFit:
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerTails:
+class LayerTails(ToFrame):
     """Tails of the degrees at both sides of a layer.
 
     Parameters
@@ -102,7 +103,7 @@ class LayerTails:
 
 
 def heavy_tails(mask: NDArray[np.bool_], groups: int = 1, least: int = 50) -> LayerTails:
-    """Fit the tails of fan-in and fan-out of a layer, every active tap counted.
+    """Return fits of the tails of fan-in and fan-out of a layer, every active tap counted.
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 from numpy.typing import NDArray
 
+from masktools.frames import ToFrame
 from masktools.structure.wiring.singular_values import biadjacency, connected_parts, leading_singular_values
 
 __all__ = ["NonBacktracking", "layer_non_backtracking"]
@@ -26,7 +27,7 @@ _RESIDUAL = 1e-8
 
 
 @dataclasses.dataclass(frozen=True)
-class NonBacktracking:
+class NonBacktracking(ToFrame):
     """Largest eigenvalues of the non-backtracking matrix B of the channel graph of a layer.
 
     B joins the directed edge u → v to all v → w with w ≠ u. All its eigenvalues come in pairs ±λ, as the graph has

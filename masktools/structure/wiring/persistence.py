@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 from masktools.errors import StructureError
+from masktools.frames import ToFrame
 from masktools.structure.wiring.channels import channel_blocks
 
 __all__ = ["NetworkPersistence", "Persistence", "largest_weight", "network_persistence", "neural_persistence"]
@@ -54,7 +55,7 @@ class Persistence:
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworkPersistence:
+class NetworkPersistence(ToFrame):
     """Neural persistence of all layers of a network.
 
     Parameters

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from masktools.frames import ToFrame
 from masktools.structure.wiring.singular_values import biadjacency, leading_singular_values
 
 __all__ = ["LayerSpectrum", "layer_spectrum", "ramanujan_bound"]
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerSpectrum:
+class LayerSpectrum(ToFrame):
     """The two largest singular values of the channel graph of a layer, next to what its density alone makes of them.
 
     Parameters

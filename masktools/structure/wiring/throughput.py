@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from masktools.frames import ToFrame
 from masktools.topology.counts import Counts
 from masktools.topology.graph import Topology
 from masktools.topology.layer_edges import EdgeCache
@@ -16,7 +17,7 @@ __all__ = ["LayerThroughput", "throughput"]
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerThroughput:
+class LayerThroughput(ToFrame):
     """How the paths from the inputs to the outputs use the edges of a layer, channel to channel.
 
     Parameters
