@@ -23,13 +23,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from masktools.runs import RunWriter
 from masktools.snapshot.content import LayerContent, SnapshotContent
 from masktools.snapshot.read import Snapshot
 from masktools.snapshot.write import write_snapshot
 from masktools_train.algorithms import Static
 from masktools_train.background import BackgroundWriter
 from masktools_train.budgets import erk
-from masktools_train.recorder import Recorder
+from masktools_train.capture import Capture
 from masktools_train.sparsifier import Sparsifier
 
 Masks = dict[str, np.ndarray[Any, np.dtype[np.bool_]]]
@@ -205,7 +206,7 @@ def measure_hold_up(folder: Path, rounds: int, seconds: float, density: float = 
         distribution="erk",
         total_steps=1,
     )
-    recorder = Recorder(folder / "run", model, sparsifier)
+    capture, writer = Capture(model, sparsifier), RunWriter(folder / "run")
 
     def copy_alone() -> None:
         for layer in sparsifier.layers:
@@ -222,17 +223,17 @@ def measure_hold_up(folder: Path, rounds: int, seconds: float, density: float = 
         steps = max(20, round(seconds / epoch_of_steps(100, None)[2]))
         found: list[tuple[float, ...]] = []
         for _ in range(rounds):
-            pairs = [(timed(copy_alone), timed(lambda: recorder.captured(1))) for _ in range(5)]
+            pairs = [(timed(copy_alone), timed(lambda: capture.captured(1))) for _ in range(5)]
             copied, captured = (statistics.median(column) for column in zip(*pairs, strict=True))
             alone, _, _, longest_alone = epoch_of_steps(steps, None)
             written: list[tuple[float, float]] = []
 
             def record(background: BackgroundWriter, written: list[tuple[float, float]]) -> None:
-                content = recorder.captured(1)
+                content = capture.captured(1)
 
                 def write() -> None:
                     begun = time.thread_time()
-                    written.append((timed(lambda: recorder.writer.snapshot(content())), time.thread_time() - begun))
+                    written.append((timed(lambda: writer.snapshot(content())), time.thread_time() - begun))
 
                 background.submit(write)
 

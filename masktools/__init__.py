@@ -12,18 +12,34 @@ from typing import TYPE_CHECKING
 from masktools.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from masktools.errors import MasktoolsError, RecipeError, RunError, SnapshotError, StructureError, TrainingError
+    import masktools.plots  # noqa: F401  # so that type checkers know `mt.plots`
+    from masktools.errors import (
+        MasktoolsError,
+        RecipeError,
+        RunError,
+        SnapshotError,
+        StructureError,
+        TaskError,
+        TrainingError,
+    )
+    from masktools.executor.run import run_tasks
+    from masktools.executor.tasks import Task
     from masktools.masks import PackedMask
     from masktools.nulls.plan import DrawPlan
     from masktools.nulls.trial import Trial, run_trial
+    from masktools.render.findings import Finding, publish, published
+    from masktools.render.tabulate import tabulate
+    from masktools.run_collections import group_runs, open_runs
     from masktools.runs import Run, open_run
     from masktools.snapshot.read import Snapshot
     from masktools.stacks import MaskStack
     from masktools.statistics.chance import Chance
-    from masktools.statistics.corrections import benjamini_hochberg
+    from masktools.statistics.corrections import benjamini_hochberg, holm
     from masktools.statistics.intervals import Interval, mean_interval
     from masktools.statistics.monte_carlo import NullLevel
+    from masktools.statistics.paired import PairedDifference, paired_difference
     from masktools.statistics.pairs import PairMean, mean_over_pairs
+    from masktools.statistics.ratios import ratio_of_means
     from masktools.statistics.survival import kaplan_meier
     from masktools.structure.alignment.matching import Alignment, align
     from masktools.structure.alignment.nnstd import Nnstd, nnstd
@@ -38,6 +54,8 @@ if TYPE_CHECKING:
     from masktools.structure.epochs import EpochMatrix, compare_epochs
     from masktools.structure.explanation import Explanation, explain
     from masktools.structure.overlap import Overlap, overlap_of
+    from masktools.structure.robustness import PruneResult
+    from masktools.structure.robustness_groups import RobustnessGroup, robustness_groups
     from masktools.structure.summary import RunSummary, summarize
     from masktools.structure.values.criteria import criteria
     from masktools.structure.values.criteria_result import Criteria
@@ -50,6 +68,7 @@ if TYPE_CHECKING:
     from masktools.structure.wiring.persistence import network_persistence
     from masktools.structure.wiring.spectrum import layer_spectrum
     from masktools.structure.wiring.throughput import throughput
+    from masktools.study import Study
     from masktools.topology.bottlenecks import Bottlenecks, bottlenecks
     from masktools.topology.graph import Topology
     from masktools.topology.neuron_graph import NeuronGraph, neuron_graph
@@ -74,6 +93,7 @@ _HOMES = {
     "Emergences": "masktools.structure.dynamics.groups",
     "EpochMatrix": "masktools.structure.epochs",
     "Explanation": "masktools.structure.explanation",
+    "Finding": "masktools.render.findings",
     "Interval": "masktools.statistics.intervals",
     "MaskStack": "masktools.stacks",
     "MasktoolsError": "masktools.errors",
@@ -83,8 +103,11 @@ _HOMES = {
     "Overlap": "masktools.structure.overlap",
     "PackedMask": "masktools.masks",
     "PairMean": "masktools.statistics.pairs",
+    "PairedDifference": "masktools.statistics.paired",
     "PermutationGroup": "masktools.topology.permutation_groups",
+    "PruneResult": "masktools.structure.robustness",
     "RecipeError": "masktools.errors",
+    "RobustnessGroup": "masktools.structure.robustness_groups",
     "Run": "masktools.runs",
     "RunError": "masktools.errors",
     "RunSummary": "masktools.structure.summary",
@@ -92,6 +115,9 @@ _HOMES = {
     "Snapshot": "masktools.snapshot.read",
     "SnapshotError": "masktools.errors",
     "StructureError": "masktools.errors",
+    "Study": "masktools.study",
+    "Task": "masktools.executor.tasks",
+    "TaskError": "masktools.errors",
     "Topology": "masktools.topology.graph",
     "TrainingError": "masktools.errors",
     "Trial": "masktools.nulls.trial",
@@ -112,7 +138,9 @@ _HOMES = {
     "emergence": "masktools.structure.dynamics.emergence",
     "emergence_many": "masktools.structure.dynamics.groups",
     "explain": "masktools.structure.explanation",
+    "group_runs": "masktools.run_collections",
     "heavy_tails": "masktools.structure.wiring.heavy_tail",
+    "holm": "masktools.statistics.corrections",
     "kaplan_meier": "masktools.statistics.survival",
     "layer_cores": "masktools.structure.wiring.cores",
     "layer_non_backtracking": "masktools.structure.wiring.non_backtracking",
@@ -125,11 +153,19 @@ _HOMES = {
     "neuron_graph": "masktools.topology.neuron_graph",
     "nnstd": "masktools.structure.alignment.nnstd",
     "open_run": "masktools.runs",
+    "open_runs": "masktools.run_collections",
     "overlap_of": "masktools.structure.overlap",
+    "paired_difference": "masktools.statistics.paired",
     "permutation_groups": "masktools.topology.permutation_groups",
+    "publish": "masktools.render.findings",
+    "published": "masktools.render.findings",
+    "robustness_groups": "masktools.structure.robustness_groups",
+    "run_tasks": "masktools.executor.run",
+    "ratio_of_means": "masktools.statistics.ratios",
     "run_trial": "masktools.nulls.trial",
     "sign_stability": "masktools.structure.values.signs",
     "summarize": "masktools.structure.summary",
+    "tabulate": "masktools.render.tabulate",
     "throughput": "masktools.structure.wiring.throughput",
     "verify": "masktools.verification",
 }
@@ -148,6 +184,7 @@ __all__ = [
     "Emergences",
     "EpochMatrix",
     "Explanation",
+    "Finding",
     "Interval",
     "MaskStack",
     "MasktoolsError",
@@ -157,8 +194,11 @@ __all__ = [
     "Overlap",
     "PackedMask",
     "PairMean",
+    "PairedDifference",
     "PermutationGroup",
+    "PruneResult",
     "RecipeError",
+    "RobustnessGroup",
     "Run",
     "RunError",
     "RunSummary",
@@ -166,6 +206,9 @@ __all__ = [
     "Snapshot",
     "SnapshotError",
     "StructureError",
+    "Study",
+    "Task",
+    "TaskError",
     "Topology",
     "TrainingError",
     "Trial",
@@ -186,7 +229,9 @@ __all__ = [
     "emergence",
     "emergence_many",
     "explain",
+    "group_runs",
     "heavy_tails",
+    "holm",
     "kaplan_meier",
     "layer_cores",
     "layer_non_backtracking",
@@ -199,13 +244,21 @@ __all__ = [
     "neuron_graph",
     "nnstd",
     "open_run",
+    "open_runs",
     "overlap_of",
+    "paired_difference",
     "permutation_groups",
+    "publish",
+    "published",
+    "ratio_of_means",
+    "robustness_groups",
+    "run_tasks",
     "run_trial",
     "sign_stability",
     "summarize",
+    "tabulate",
     "throughput",
     "verify",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, packages=("plots",))

@@ -16,9 +16,13 @@ from masktools.cli import (
     emergence,
     explain,
     export,
+    freeze,
+    import_run,
     info,
     prune,
     reinit,
+    report,
+    sweep,
     train,
     verify,
 )
@@ -29,6 +33,7 @@ __all__ = ["COMMANDS", "app", "main"]
 
 COMMANDS: Final[tuple[Command, ...]] = (
     train.COMMAND,
+    sweep.COMMAND,
     info.COMMAND,
     compare.COMMAND,
     explain.COMMAND,
@@ -36,8 +41,11 @@ COMMANDS: Final[tuple[Command, ...]] = (
     connectivity.COMMAND,
     criteria.COMMAND,
     reinit.COMMAND,
+    freeze.COMMAND,
     prune.COMMAND,
     compact.COMMAND,
+    report.COMMAND,
+    import_run.COMMAND,
     export.COMMAND,
     verify.COMMAND,
 )

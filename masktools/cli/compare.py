@@ -1,14 +1,19 @@
 """``masktools compare``: what the masks of two or more runs have in common."""
 
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 import typer
 
 from masktools.cli.command import Command
-from masktools.cli.options import JobsOption, OptionalNullOption, OptionalNullSeedOption, epoch_number
+from masktools.cli.options import JobsOption, OptionalNullOption, OptionalNullSeedOption, PlotOption, epoch_number
 from masktools.cli.output import FormatOption, OutputOption, emit
 from masktools.errors import MasktoolsError, StructureError
+
+if TYPE_CHECKING:
+    from masktools.structure.comparison import Comparison
+    from masktools.structure.comparisons import Comparisons
+    from masktools.structure.epochs import EpochMatrix
 
 __all__ = ["COMMAND", "compare"]
 
@@ -85,6 +90,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    plot: PlotOption = None,
     format: FormatOption = None,  # noqa: A002
     output: OutputOption = None,
 ) -> None:
@@ -116,10 +122,11 @@ def compare(
         from masktools.render.epochs import epochs_document
         from masktools.structure.epochs import compare_epochs
 
-        emit(epochs_document(compare_epochs(run_a, run_b)), format, output)
+        matrix = compare_epochs(run_a, run_b)
+        _draw(matrix, plot)
+        emit(epochs_document(matrix), format, output)
         return
     from masktools.render.comparison import comparison_document, comparisons_document
-    from masktools.structure.comparison import Comparison
     from masktools.structure.comparison import compare as compare_two
     from masktools.structure.comparisons import compare_many
 
@@ -135,9 +142,11 @@ def compare(
     if more:
         several = compare_many([run_a, run_b, *more], epoch_number(epoch), nnstd=bool(nnstd), **options)
         pairs = several.pairs
+        _draw(several, plot)
         emit(comparisons_document(several), format, output)
     else:
         pairs = (compare_two(run_a, run_b, epoch_number(epoch), nnstd=nnstd, **options),)
+        _draw(pairs[0], plot)
         emit(comparison_document(pairs[0]), format, output)
     if fail_below is None:
         return
@@ -151,6 +160,13 @@ def compare(
         raise typer.Exit(BELOW_GATE)
 
 
+def _draw(result: "Comparison | Comparisons | EpochMatrix", plot: Path | None) -> None:
+    if plot is not None:
+        from masktools.plots import plot_overlap, save_plot
+
+        save_plot(plot_overlap(result), plot)
+
+
 COMMAND = Command(
     name="compare",
     run=compare,
@@ -161,7 +177,7 @@ COMMAND = Command(
         "masktools compare runs/dnw-s0/epoch-0000.h5 runs/dnw-s0/epoch-0030.h5",
         "masktools compare runs/dnw-s0 runs/dnw-s1 runs/dnw-s2 -o pairs.csv",
         "masktools compare runs/dnw-s0 runs/dnw-s1 --align --null degree --draws 199 --jobs 4",
-        "masktools compare runs/dnw-s0 runs/rigl-s0 --epoch all --format json",
+        "masktools compare runs/dnw-s0 runs/rigl-s0 --epoch all --plot epochs.svg",
         "masktools compare runs/old runs/new --fail-below 0.9",
     ),
     details=(

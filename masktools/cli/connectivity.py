@@ -1,12 +1,17 @@
 """``masktools connectivity``: what of a mask is connected from input to output."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from masktools.cli.command import Command
-from masktools.cli.options import JobsOption, NullOption, NullSeedOption, RunArgument, epoch_number
+from masktools.cli.options import JobsOption, NullOption, NullSeedOption, PlotOption, RunArgument, epoch_number
 from masktools.cli.output import FormatOption, OutputOption, emit
+
+if TYPE_CHECKING:
+    from masktools.structure.connectivity_curve import ConnectivityCurve
+    from masktools.structure.connectivity_result import Connectivity
 
 __all__ = ["COMMAND", "MEASURES", "connectivity"]
 
@@ -46,6 +51,7 @@ def connectivity(
     ] = 20,
     seed: NullSeedOption = 0,
     jobs: JobsOption = 1,
+    plot: PlotOption = None,
     format: FormatOption = None,  # noqa: A002
     output: OutputOption = None,
 ) -> None:
@@ -61,13 +67,22 @@ def connectivity(
         from masktools.structure.connectivity_curve import connectivity_curve
 
         curve = connectivity_curve(run, measures=names, of=of, null=null, draws=draws, seed=seed, jobs=jobs)
+        _draw(curve, plot)
         emit(curve_document(curve), format, output)
         return
     from masktools.render.connectivity import connectivity_document
     from masktools.structure.connectivity import connectivity as measure
 
     result = measure(run, epoch_number(epoch), measures=names, of=of, null=null, draws=draws, seed=seed, jobs=jobs)
+    _draw(result, plot)
     emit(connectivity_document(result), format, output)
+
+
+def _draw(result: "Connectivity | ConnectivityCurve", plot: Path | None) -> None:
+    if plot is not None:
+        from masktools.plots import plot_layers, save_plot
+
+        save_plot(plot_layers(result), plot)
 
 
 COMMAND = Command(
@@ -79,7 +94,7 @@ COMMAND = Command(
         "masktools connectivity runs/dnw-s0 --epoch 0 --null degree --draws 199",
         "masktools connectivity runs/dnw-s0 --measures degrees,spectrum --draws 199 --jobs 2",
         "masktools connectivity runs/dnw-s0 --epoch all --measures all --format csv",
-        "masktools connectivity runs/dnw-s0 --format json",
+        "masktools connectivity runs/dnw-s0 --plot layers.svg",
     ),
     details="The random masks keep of the measured one what --null says: see the ladder in docs/overlap.md. What the "
     "numbers mean is in docs/connectivity.md.",

@@ -6,7 +6,13 @@ from typing import Annotated
 import typer
 
 from masktools.cli.command import Command
-from masktools.cli.options import JobsOption, OptionalDrawsOption, OptionalNullOption, OptionalNullSeedOption
+from masktools.cli.options import (
+    JobsOption,
+    OptionalDrawsOption,
+    OptionalNullOption,
+    OptionalNullSeedOption,
+    PlotOption,
+)
 from masktools.cli.output import FormatOption, OutputOption, emit
 from masktools.errors import MasktoolsError
 
@@ -25,6 +31,7 @@ def emergence(
     draws: OptionalDrawsOption = None,
     seed: OptionalNullSeedOption = None,
     jobs: JobsOption = 1,
+    plot: PlotOption = None,
     format: FormatOption = None,  # noqa: A002
     output: OutputOption = None,
 ) -> None:
@@ -43,6 +50,10 @@ def emergence(
     from masktools.structure.dynamics.groups import emergence_many
 
     found = emergence_many(runs, threshold, window, null=null, draws=draws or 199, seed=seed or 0, jobs=jobs)
+    if plot is not None:
+        from masktools.plots import plot_emergence, save_plot
+
+        save_plot(plot_emergence(found), plot)
     emit(emergence_document(found.runs, found.groups), format, output)
 
 
@@ -55,7 +66,7 @@ COMMAND = Command(
         "masktools emergence runs/dnw-s0 runs/rigl-s0 --threshold 0.95",
         "masktools emergence runs/dnw-s0 runs/dnw-s1 runs/dnw-s2 --window 3",
         "masktools emergence runs/dnw-s0 --null degree --draws 199",
-        "masktools emergence runs/dnw-s0 -o curve.csv",
+        "masktools emergence runs/dnw-s0 -o curve.csv --plot curve.svg",
     ),
     details=(
         "The emergence epoch is the first one from which on kappa with the final mask stays at the threshold or "

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 import typer
 
 __all__ = [
+    "PLOT_ENDINGS",
     "DeviceOption",
     "DrawsOption",
     "EpochOption",
@@ -16,10 +17,15 @@ __all__ = [
     "OptionalDrawsOption",
     "OptionalNullOption",
     "OptionalNullSeedOption",
+    "PlotOption",
     "QuietOption",
     "RunArgument",
+    "SchedulerOption",
     "epoch_number",
 ]
+
+PLOT_ENDINGS = (".svg", ".png", ".pdf")
+"""Endings of pictures; a test holds them equal to `masktools.plots.saving.ENDINGS`."""
 
 NullName: TypeAlias = Literal["global", "layer", "neuron", "degree", "tap"]
 """Names of the nulls; a test holds them equal to the registry `masktools.nulls.ladder.LADDER`."""
@@ -79,6 +85,43 @@ NullSeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, help=
 
 JobsOption = Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Number of processes.")]
 """Annotation of a parameter ``jobs: JobsOption = 1``."""
+
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="tcp://HOST:PORT",
+        help="Run the parts on a Dask cluster instead; its workers must see the same files.",
+        show_default=False,
+    ),
+]
+"""Annotation of a parameter ``scheduler: SchedulerOption = None``, beside `JobsOption`."""
+
+
+def _picture_file(value: Path | None) -> Path | None:
+    """Refuse a picture that cannot be written before the work is done, not after."""
+    if value is None:
+        return None
+    if value.suffix.lower() not in PLOT_ENDINGS:
+        raise typer.BadParameter(f"{value} ends in none of {', '.join(PLOT_ENDINGS)}")
+    if value.is_dir():
+        raise typer.BadParameter(f"{value} is a directory")
+    if not value.parent.is_dir():
+        raise typer.BadParameter(f"{value.parent} is no directory")
+    return value
+
+
+PlotOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot",
+        metavar="FILE",
+        help="Also draw the result into this file: .svg, .png or .pdf.",
+        callback=_picture_file,
+        show_default=False,
+    ),
+]
+"""Annotation of a parameter ``plot: PlotOption = None``."""
 
 
 def epoch_number(epoch: str | None) -> int | None:

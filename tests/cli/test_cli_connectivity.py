@@ -72,7 +72,9 @@ def test_export(mlp_run, output, tmp_path, ending, graph):
 def test_export_refuses_what_it_cannot_write(mlp_run, tmp_path, capsys):
     path = mlp_run()
     assert main(["export", str(path), "-o", str(tmp_path / "network.png")]) == 2
-    assert "the operator graph cannot be written as 'png'; there are graphml, dot" in capsys.readouterr().err
+    assert "network.png: no format has this ending; there are .graphml, .dot, .npz" in capsys.readouterr().err
+    assert main(["export", str(path), "-o", str(tmp_path / "network.dot"), "--graph", "neurons"]) == 2
+    assert "this format takes --graph operators" in capsys.readouterr().err
     assert main(["export", str(path), "-o", str(tmp_path / "no" / "network.dot")]) == 2
     assert "cannot be written" in capsys.readouterr().err
     assert list(tmp_path.glob("network*")) == []

@@ -1,0 +1,198 @@
+"""Re-evaluations that lie beside runs, from their logs alone: trained again, or pruned further."""
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from masktools.errors import RunError
+from masktools.run_collections import open_runs
+from masktools.runs import Run
+from masktools.structure.configuration import config_differences
+from masktools.structure.reevaluation import VariantResult
+from masktools.structure.robustness import PrunePoint, PruneResult
+
+__all__ = ["Again", "beside", "pruned_results", "variant_results"]
+
+_OWN = ("origin", "algorithm", "seed", "name", "snapshot", "execution", "computation")
+"""What a re-evaluation always has of its own; where it differs in another key, it was asked to."""
+
+_PRUNED = "prune-"
+
+
+@dataclasses.dataclass(frozen=True)
+class Again:
+    """One re-evaluation of a run.
+
+    Parameters
+    ----------
+    origin
+        What its configuration says about where its mask is from.
+    label
+        What was done: the variant, of which epoch's mask if not the last one's, and how it was trained if otherwise.
+    seed
+        Its seed.
+    accuracy, untrained
+        Test accuracy in the end, and at epoch 0.
+    active, density
+        Active weights in the end.
+    """
+
+    origin: Mapping[str, Any]
+    label: str
+    seed: int
+    accuracy: float
+    untrained: float
+    active: int
+    density: float
+
+
+def beside(run: Run) -> list[Again]:
+    """Return the finished re-evaluations in the directories beside a run whose names begin with its own.
+
+    Parameters
+    ----------
+    run
+        The run, for example ``runs/dnw-s0``; looked through are ``runs/dnw-s0-reinit``, ``runs/dnw-s0-pruned``, ...
+
+    Raises
+    ------
+    RunError
+        If a re-evaluation cannot be read.
+    """
+    place = run.path.resolve()
+    if not place.is_dir():
+        return []
+    found: list[Again] = []
+    for folder in sorted(place.parent.glob(f"{_literal(place.name)}-*/")):
+        try:
+            runs = open_runs(folder)
+        except RunError:  # a directory of something else
+            continue
+        found += [each for other in runs if (each := _again(run, other)) is not None]
+    return found
+
+
+def _literal(name: str) -> str:
+    """Return a name as a pattern that matches nothing else."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def _again(run: Run, other: Run) -> Again | None:
+    """Return a re-evaluation, None for another run, or one that is not finished."""
+    config, metrics = other.config, other.metrics
+    origin = config.get("origin")
+    if not isinstance(origin, Mapping) or origin.get("run") != run.name or not metrics:
+        return None
+    first, last = metrics[0], metrics[-1]
+    pruned = str(origin.get("variant", "")).startswith(_PRUNED)
+    trained = not pruned or bool(origin.get("options", {}).get("finetune_epochs"))
+    accuracy, untrained = last.get("test_accuracy"), first.get("test_accuracy")
+    if not isinstance(accuracy, int | float) or (trained and last.get("epoch") != config.get("epochs")):
+        return None
+    changed = [
+        f"{each.key}={each.b}"
+        for each in config_differences(run.config, config)
+        if each.key.partition(".")[0] not in _OWN and not pruned
+    ]
+    early = origin.get("epoch") not in (None, run.final.epoch)
+    words = [str(origin.get("variant")), *([f"mask of epoch {origin.get('epoch')}"] if early else []), *changed]
+    return Again(
+        origin=origin,
+        label=", ".join(words),
+        seed=config["seed"] if isinstance(config.get("seed"), int) else 0,
+        accuracy=float(accuracy),
+        untrained=float(untrained) if isinstance(untrained, int | float) else math.nan,
+        active=int(last.get("active") or 0),
+        density=float(last.get("density") or 0.0),
+    )
+
+
+def variant_results(found: Sequence[Sequence[Again]]) -> tuple[VariantResult, ...]:
+    """Return the accuracies of every start that all runs of a group were trained from again.
+
+    Parameters
+    ----------
+    found
+        The re-evaluations of each run of the group.
+
+    Returns
+    -------
+    tuple of VariantResult
+        Of several runs one accuracy a run, the mean over its trainings: masks are what was repeated. Of a single run one
+        a seed. Its ``untrained`` are those of epoch 0.
+    """
+    by_label: list[dict[str, list[Again]]] = []
+    for each in found:
+        labels: dict[str, list[Again]] = {}
+        for again in each:
+            if not str(again.origin.get("variant", "")).startswith(_PRUNED):
+                labels.setdefault(again.label, []).append(again)
+        by_label.append(labels)
+    common = [label for label in by_label[0] if all(label in labels for labels in by_label)] if by_label else []
+    results = []
+    for label in common:
+        members = [labels[label] for labels in by_label]
+        if len(members) == 1:
+            parts = [[again] for again in sorted(members[0], key=lambda again: again.seed)]
+        else:
+            parts = members
+        results.append(
+            VariantResult(
+                variant=label,
+                seeds=tuple(part[0].seed for part in parts),
+                accuracies=tuple(statistics.fmean(again.accuracy for again in part) for part in parts),
+                untrained=tuple(statistics.fmean(again.untrained for again in part) for part in parts),
+            )
+        )
+    return tuple(sorted(results, key=lambda result: -result.interval.mean))
+
+
+def pruned_results(run: Run, found: Sequence[Again]) -> dict[str, PruneResult]:
+    """Return the curves of a run that was pruned further, by how that was done.
+
+    Parameters
+    ----------
+    run
+        The run.
+    found
+        Its re-evaluations.
+
+    Returns
+    -------
+    dict
+        Accuracies are those in the end, after fine-tuning where there was some. The accuracy of guessing is in no log,
+        so it is NaN; what lies on a path is not measured here.
+    """
+    gathered: dict[tuple[str, int], dict[float, list[Again]]] = {}
+    for again in found:
+        variant, options = str(again.origin.get("variant", "")), again.origin.get("options", {})
+        share = options.get("share")
+        if variant.startswith(_PRUNED) and isinstance(share, int | float):
+            key = variant, int(options.get("finetune_epochs") or 0)
+            gathered.setdefault(key, {}).setdefault(float(share), []).append(again)
+    final = run.final
+    results = {}
+    for (variant, epochs), shares in gathered.items():
+        _, criterion, scope = variant.split("-", 2)
+        curve = tuple(
+            PrunePoint(share, each[0].density, each[0].active, tuple(again.accuracy for again in each), None)
+            for share, each in sorted(shares.items(), reverse=True)
+        )
+        after = f", then {epochs} epochs of fine-tuning" if epochs else ", without fine-tuning"
+        results[f"{criterion} ({scope}){after}"] = PruneResult(
+            run=str(run.path),
+            epoch=final.epoch,
+            algorithm=str(run.config.get("algorithm", {}).get("name", "unknown")),
+            variant=None,
+            active=final.active,
+            size=sum(layer.size for layer in final.layers.values()),
+            criterion=criterion,
+            scope=scope,
+            draws=max(len(each) for each in shares.values()),
+            chance_accuracy=math.nan,
+            curve=curve,
+            finetune_epochs=epochs or None,
+        )
+    return results
