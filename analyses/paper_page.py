@@ -26,7 +26,7 @@ are small: what they show is no verdict on ResNet-50 and ImageNet, for which `py
 |---|---|---|---|
 {findings}
 
-How verdicts are reached, fixed before anything was trained:
+How verdicts are reached, fixed before these runs were trained:
 
 - *Structure alone*: of what training gains over the layer-shuffled mask (trained from the same new weights), the mask
   itself keeps with new weights more than half (lower end of the interval): replicates. It keeps something (its
