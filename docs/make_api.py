@@ -15,6 +15,7 @@ __all__ = ["PACKAGES", "main", "page"]
 
 PACKAGES = {
     "masktools": "The core, without torch: runs and snapshots, and all that is measured on them.",
+    "masktools.plots": "Pictures of results, as `mt.plots.NAME`.",
     "masktools_train": "Training with torch, and what trains or evaluates again.",
 }
 """Public packages, and what each is for."""
@@ -26,9 +27,10 @@ _WIDTH = 100
 
 HEAD = """# Library
 
-What is public is what `masktools.__all__` and `masktools_train.__all__` hold, and of the classes among it the methods
-and properties listed here. Everything else may change at any time; a change of one of these is said in
-[CHANGELOG.md](../CHANGELOG.md). Names are loaded when they are first used, so importing either package costs nothing.
+What is public is what `masktools.__all__`, `masktools.plots.__all__` and `masktools_train.__all__` hold, and of the
+classes among it the methods and properties listed here. Everything else may change at any time; a change of one of
+these is said in [CHANGELOG.md](../CHANGELOG.md). Names are loaded when they are first used, so importing these packages
+costs nothing.
 `help(masktools.compare)` says more: parameters, shapes, errors, sources.
 
 Every result, those that these functions return included, has `to_dict()`, values that `json.dumps` takes, and
@@ -158,10 +160,10 @@ def page() -> str:
         lines += ["", f"## {name}", "", purpose]
         values = [getattr(package, public) for public in package.__all__]
         for title, wanted in (("Functions", False), ("Classes", True)):
-            lines += ["", f"### {title}"]
-            for value in values:
-                if inspect.isclass(value) is wanted:
-                    lines += ["", *_entry(value)]
+            found = [value for value in values if inspect.isclass(value) is wanted]
+            lines += ["", f"### {title}"] if found else []
+            for value in found:
+                lines += ["", *_entry(value)]
     return "\n".join(lines) + "\n"
 
 

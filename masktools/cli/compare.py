@@ -123,8 +123,8 @@ def compare(
         from masktools.structure.epochs import compare_epochs
 
         matrix = compare_epochs(run_a, run_b)
-        _draw(matrix, plot)
         emit(epochs_document(matrix), format, output)
+        _draw(matrix, plot)
         return
     from masktools.render.comparison import comparison_document, comparisons_document
     from masktools.structure.comparison import compare as compare_two
@@ -142,12 +142,12 @@ def compare(
     if more:
         several = compare_many([run_a, run_b, *more], epoch_number(epoch), nnstd=bool(nnstd), **options)
         pairs = several.pairs
-        _draw(several, plot)
         emit(comparisons_document(several), format, output)
+        _draw(several, plot)
     else:
         pairs = (compare_two(run_a, run_b, epoch_number(epoch), nnstd=nnstd, **options),)
-        _draw(pairs[0], plot)
         emit(comparison_document(pairs[0]), format, output)
+        _draw(pairs[0], plot)
     if fail_below is None:
         return
     for pair in pairs:

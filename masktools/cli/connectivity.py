@@ -67,15 +67,15 @@ def connectivity(
         from masktools.structure.connectivity_curve import connectivity_curve
 
         curve = connectivity_curve(run, measures=names, of=of, null=null, draws=draws, seed=seed, jobs=jobs)
-        _draw(curve, plot)
         emit(curve_document(curve), format, output)
+        _draw(curve, plot)
         return
     from masktools.render.connectivity import connectivity_document
     from masktools.structure.connectivity import connectivity as measure
 
     result = measure(run, epoch_number(epoch), measures=names, of=of, null=null, draws=draws, seed=seed, jobs=jobs)
-    _draw(result, plot)
     emit(connectivity_document(result), format, output)
+    _draw(result, plot)
 
 
 def _draw(result: "Connectivity | ConnectivityCurve", plot: Path | None) -> None:

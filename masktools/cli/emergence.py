@@ -50,11 +50,11 @@ def emergence(
     from masktools.structure.dynamics.groups import emergence_many
 
     found = emergence_many(runs, threshold, window, null=null, draws=draws or 199, seed=seed or 0, jobs=jobs)
+    emit(emergence_document(found.runs, found.groups), format, output)
     if plot is not None:
         from masktools.plots import plot_emergence, save_plot
 
         save_plot(plot_emergence(found), plot)
-    emit(emergence_document(found.runs, found.groups), format, output)
 
 
 COMMAND = Command(

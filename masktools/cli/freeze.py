@@ -64,11 +64,11 @@ def freeze(
             observer=progress,
             finished=finished,
         )
+    emit(freeze_document(result), format, output)
     if plot is not None:
         from masktools.plots import plot_freeze, save_plot
 
         save_plot(plot_freeze(result), plot)
-    emit(freeze_document(result), format, output)
 
 
 COMMAND = Command(

@@ -138,11 +138,11 @@ def prune(
         ]
     groups = robustness_groups(results)
     document = robustness_document(results, groups) if several else prune_document(results[0])
+    emit(document, format, output)
     if plot is not None:
         from masktools.plots import plot_prune, save_plot
 
         save_plot(plot_prune(groups if several else results), plot)
-    emit(document, format, output)
 
 
 COMMAND = Command(

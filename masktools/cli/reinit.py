@@ -129,11 +129,11 @@ def reinit(
             observer=progress,
             finished=lambda name, found: progress.say(f"{name}: accuracy {found.trained:.4f}"),
         )
+    emit(reinit_document(result), format, output)
     if plot is not None:
         from masktools.plots import plot_reinit, save_plot
 
         save_plot(plot_reinit(result), plot)
-    emit(reinit_document(result), format, output)
 
 
 COMMAND = Command(

@@ -41,7 +41,7 @@ def report(
     Raises
     ------
     MasktoolsError
-        If a run cannot be opened, the page cannot be written, or options of random masks are given where none are drawn.
+        If a run cannot be opened, the page cannot be written, or options of random masks are given and none are drawn.
     """
     if null is None:
         for name, value in (("--draws", draws), ("--seed", seed)):
@@ -70,7 +70,7 @@ COMMAND = Command(
     ),
     details=(
         "The file needs no other and loads nothing, and can be printed. Runs that differ only in the seed are drawn "
-        "together. What was trained again (RUN-reinit) or pruned further (prune --out RUN-pruned) and lies beside a run is "
+        "together. What was trained again (RUN-reinit) or pruned further (prune --out RUN-pruned) beside a run is "
         "shown too. Random masks, with --null, are drawn for every snapshot, which takes a while."
     ),
 )

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from masktools.plots.canvas import GRID, MUTED, axes_of, colour, legend, said
+from masktools.plots.canvas import GRID, MUTED, axes_of, colour, epoch_axis, legend, said
 from masktools.plots.groups import group_names, seeds_together
 from masktools.runs import Run
 from masktools.statistics.intervals import Interval, mean_interval
@@ -64,7 +64,9 @@ def plot_accuracy(
             _draw(second, [log_curve(run, "density") for run in group], tone, ":", label, thin=True)
     if not handles:
         said(ax, "no log holds a test accuracy")
-    ax.set(xlabel="epoch", ylabel="test accuracy")
+    epoch_axis(ax, [group[0].epochs[-1] for group in groups])
+    # The ends of an interval over few runs may lie where no accuracy can.
+    ax.set(ylabel="test accuracy", ylim=(max(-0.02, ax.get_ylim()[0]), min(1.02, ax.get_ylim()[1])))
     ax.grid(color=GRID, lw=0.6)
     if second is not None:
         _finish(second)

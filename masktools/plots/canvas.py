@@ -1,11 +1,12 @@
 """What all pictures share: axes of their own or given ones, colours that everyone can tell apart, and names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from masktools.render.numbers import printable
 from masktools.render.run_names import short_names
@@ -33,15 +34,18 @@ Their black is kept for text and their yellow, which has no contrast with white,
 
 BLUE, ORANGE = PALETTE[0], PALETTE[1]
 
-INK, MUTED, GRID = "#000000", "#707070", "#DDDDDD"
-"""Text and axes; what is chance, or beside the point; lines behind all."""
+INK, MUTED, GRID = "#010101", "#707070", "#DDDDDD"
+"""Text and axes; what is chance, or beside the point; lines behind all.
+
+Not quite black: an SVG leaves out a black that fills, and a page could then not give it another colour.
+"""
 
 _DASHES: tuple[str, ...] = ("-", "--", ":", "-.")
 
 _OWN = "masktools"
 """Marks a figure that was made here, whose size may be changed."""
 
-SIZE = (5.0, 3.0)
+SIZE = (4.6, 2.9)
 """Inches of a picture, unless it needs more."""
 
 
@@ -59,9 +63,9 @@ def axes_of(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
         # Without pyplot, which would keep the figure until it is closed, and ask for a screen.
         ax = Figure(figsize=size, layout="constrained", label=_OWN).add_subplot()
         ax.spines[["top", "right"]].set_visible(False)
-        ax.tick_params(labelsize=9)
+        ax.tick_params(labelsize=9.5)
         for label in (ax.xaxis.label, ax.yaxis.label):
-            label.set_fontsize(9.5)
+            label.set_fontsize(10)
     ax.set_axisbelow(True)
     return ax
 
@@ -85,17 +89,39 @@ def names_of(paths: Sequence[str]) -> list[str]:
     return [text(path[cut:].rstrip("/").rpartition("/")[2] if len(paths) == 1 else path[cut:]) for path in paths]
 
 
+def epoch_axis(ax: Axes, ends: Iterable[float], title: str = "epoch") -> None:
+    """Label the axis of epochs; where runs differ in length more than eightfold, it is logarithmic from 10 on.
+
+    Parameters
+    ----------
+    ax
+        The axes.
+    ends
+        Last epoch of each run.
+    title
+        What is counted.
+    """
+    known = [end for end in ends if end > 0]
+    if known and max(known) > 8 * min(known):
+        ax.set_xscale("symlog", linthresh=10)
+        ax.xaxis.set_major_formatter(ScalarFormatter())
+        title += " (logarithmic from 10 on)"
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel(title)
+
+
 def legend(ax: Axes, handles: Sequence[Line2D | Patch]) -> None:
     """Explain the series below the figure, where no curve can be hidden; within axes that share theirs with others."""
     if not handles:
         return
     longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(3, len(handles), 66 // (longest + 7)))
+    columns = max(1, min(3, len(handles), 58 // (longest + 6)))
     figure = ax.get_figure(root=True)
     if isinstance(figure, Figure) and figure.get_label() == _OWN:
         figure.set_figheight(figure.get_figheight() + 0.19 * -(-len(handles) // columns) + 0.1)
         # Outside of the axes, so that the layout keeps the place free.
-        figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, fontsize=8.5, frameon=False)
+        figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
     else:
         ax.legend(handles=list(handles), ncols=1, fontsize=8, frameon=False)
 

@@ -8,6 +8,7 @@ import scipy.special
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from masktools.plots.canvas import BLUE, GRID, INK, axes_of, legend
@@ -64,6 +65,7 @@ def plot_degrees(
     centres = (edges[:-1] + edges[1:] - 1) / 2
     ax.plot(centres, np.diff(below), color=INK, lw=1.3, marker="." if len(centres) <= 25 else None)
     ax.set(xlabel=_WORDS[side], ylabel="share of the units", xlim=(low - 0.5, edges[-1] - 0.5))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(axis="y", color=GRID, lw=0.6)
     mark = "." if len(centres) <= 25 else None
     binomial = Line2D([], [], color=INK, lw=1.3, marker=mark, label="binomial of this density")

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from masktools.plots.canvas import GRID, INK, MUTED, axes_of, colour, legend, names_of, said
+from masktools.plots.canvas import GRID, INK, MUTED, axes_of, colour, epoch_axis, legend, names_of, said
 from masktools.plots.groups import group_names
 from masktools.structure.dynamics.emergence_result import Emergence
 from masktools.structure.dynamics.groups import Emergences, SeedGroup
@@ -57,7 +57,8 @@ def plot_emergence(
     handles: list[Line2D | Patch] = [*lines, Line2D([], [], color=INK, lw=0.9, ls="--", label="chance")]
     if drawn:
         handles.append(Patch(color=MUTED, alpha=0.3, lw=0, label="random masks, central 95 %"))
-    ax.set(xlabel="epoch", ylabel="kappa with the final mask", ylim=(min(-0.05, ax.get_ylim()[0]), 1.05))
+    epoch_axis(ax, [run.epochs[-1] for run in runs])
+    ax.set(ylabel="kappa with the final mask", ylim=(min(-0.05, ax.get_ylim()[0]), 1.05))
     ax.grid(color=GRID, lw=0.6)
     if rate and (line := _draw_rates(ax, runs)) is not None:
         handles.append(line)
@@ -105,7 +106,7 @@ def _draw_rates(ax: Axes, runs: Sequence[Emergence]) -> Line2D | None:
     second = ax.twinx()
     second.spines[["top", "left"]].set_visible(False)
     for schedule in found:
-        second.plot(*zip(*schedule, strict=True), color=MUTED, lw=0.8)
+        second.plot(*zip(*schedule, strict=True), color=MUTED, lw=0.7, alpha=0.7)
     second.set_ylabel("learning rate", color=MUTED, fontsize=9)
     second.set_ylim(bottom=0)
     second.tick_params(labelsize=8, colors=MUTED)

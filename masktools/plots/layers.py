@@ -33,11 +33,12 @@ def plot_layers(result: Connectivity | ConnectivityCurve, ax: Axes | None = None
 
 def _bars(result: Connectivity, ax: Axes | None) -> Axes:
     layers = result.layers
-    ax = axes_of(ax, (5.0, max(2.4, 1.4 + 0.34 * len(layers))))
+    ax = axes_of(ax, (4.6, max(2.4, 1.4 + 0.34 * len(layers))))
     places = np.arange(len(layers))
     nominal, effective = [layer.density for layer in layers], [layer.effective_density for layer in layers]
     positive = [value for value in (*nominal, *effective) if value > 0]
-    floor = min(positive, default=0.1) / 3
+    # At least a decade, below which a logarithmic axis labels more than it has room for.
+    floor = min(0.08, min(positive, default=0.1) / 3)
     ax.set_xscale("log")
     ax.barh(places - 0.19, nominal, 0.36, left=0, color=BLUE)
     ax.barh(places + 0.19, effective, 0.36, left=0, color=ORANGE)
@@ -55,7 +56,7 @@ def _bars(result: Connectivity, ax: Axes | None) -> Axes:
         handles.append(Line2D([], [], color=MUTED, lw=2.5, label="effective in random masks"))
     ax.set_xlim(floor, max(1.0, *nominal) if layers else 1.0)
     ax.set_yticks(places, [text(layer.name) for layer in layers])
-    ax.invert_yaxis()
+    ax.set_ylim(len(layers) - 0.45, -0.55)
     ax.set_xlabel("density (share of all weights of the layer)")
     ax.grid(axis="x", color=GRID, lw=0.6)
     legend(ax, handles)

@@ -70,7 +70,7 @@ def plot_network(source: Source, ax: Axes | None = None, *, epoch: int | None = 
 
 def _neurons(network: Network, kinds: EdgeKinds, ax: Axes | None) -> Axes:
     graph = network.neurons
-    ax = axes_of(ax, (5.0, 3.6))
+    ax = axes_of(ax, (4.6, 3.6))
     at = np.zeros((graph.units, 2))
     for column, place in enumerate(graph.places):
         at[place.first : place.first + place.units, 0] = column
@@ -101,7 +101,7 @@ def _operators(network: Network, ax: Axes | None) -> Axes:
         for index, node in enumerate(nodes)
         if node.op in ("input", "output") or node.weight is not None or len(node.inputs) > 1
     ]
-    ax = axes_of(ax, (5.0, max(2.4, 0.8 + 0.27 * len(shown))))
+    ax = axes_of(ax, (4.6, max(2.4, 0.8 + 0.27 * len(shown))))
     rows = {index: row for row, index in enumerate(shown)}
     origin: dict[int, set[int]] = {}
     for index, node in enumerate(nodes):
@@ -122,7 +122,7 @@ def _operators(network: Network, ax: Axes | None) -> Axes:
         ax.text(0.7, row, f"{text(node.weight.removesuffix('.weight'))}: {densities}", va="center", fontsize=8.5)
     ax.set(xlim=(-1.6, 8), ylim=(len(shown) - 0.4, -0.6))
     ax.axis("off")
-    legend(ax, [Patch(fc=_shade(part), ec=GRID, label=f"{part:.0%} of the active effective") for part in (0, 0.5, 1)])
+    legend(ax, [Patch(fc=_shade(part), ec=GRID, label=f"{100 * part:.0f} % effective") for part in (0, 0.5, 1)])
     return ax
 
 

@@ -103,13 +103,13 @@ def _runs(result: Comparisons, ax: Axes | None) -> Axes:
         if not np.isnan(values[i, j]):
             dark = values[i, j] < 0.6
             shown = f"{values[i, j]:z.2f}"
-            ax.text(j, i, shown, ha="center", va="center", fontsize=8, color="#FFFFFF" if dark else "#010101")
+            ax.text(j, i, shown, ha="center", va="center", fontsize=8, color="#FFFFFF" if dark else "#020202")
     return ax
 
 
 def _layers(result: Comparison, ax: Axes | None) -> Axes:
     rows = [*result.layers, result.total]
-    ax = axes_of(ax, (5.0, max(2.4, 1.3 + 0.26 * len(rows))))
+    ax = axes_of(ax, (4.6, max(2.4, 1.3 + 0.26 * len(rows))))
     places = np.arange(len(rows))
     for place, row in zip(places, rows, strict=True):
         level = result.level("kappa", row.name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from masktools.plots.canvas import GRID, INK, axes_of, colour, legend, names_of, text
 from masktools.statistics.intervals import Interval, mean_interval
@@ -60,7 +60,9 @@ def plot_prune(result: PruneResult | Sequence[PruneResult] | Sequence[Robustness
     handles += [line] if chances else []
     ax.set_xscale("log")
     ax.invert_xaxis()
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set(xlabel="share of the active weights that is kept", ylabel="share", ylim=(-0.03, 1.03))
     if not effective:
         ax.set_ylabel("test accuracy")

@@ -84,4 +84,6 @@ def write_figure(figure: Figure, target: Any, kind: str) -> None:
     ):
         # Names in scripts that the font lacks are measured with a box; browsers draw them with a font of their own.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        # Once for the layout to settle: it does not know in advance how wide the labels are that its axes will have.
+        figure.draw_without_rendering()
         figure.savefig(target, format=kind, dpi=160, metadata=metadata)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from masktools.plots.canvas import GRID, INK, axes_of, colour, legend, names_of, said
+from masktools.plots.canvas import GRID, INK, axes_of, colour, epoch_axis, legend, names_of, said
 from masktools.plots.groups import group_names
 from masktools.statistics.survival import SurvivalCurve
 from masktools.structure.dynamics.emergence_result import Emergence
@@ -55,9 +55,10 @@ def plot_survival(result: Emergence | Emergences | Sequence[Emergence], ax: Axes
             ax.fill_between([p.duration for p in known], low, high, step="post", color=tone, alpha=0.25, lw=0)
     if not handles:
         said(ax, "no spell has a known beginning")
-    ax.set(xlabel="epochs", ylabel="share of spells that last longer", ylim=(-0.02, 1.03))
+    epoch_axis(ax, [run.epochs[-1] for run in runs], "epochs")
+    ax.set(ylabel="share of spells that last longer", ylim=(-0.02, 1.03))
     ax.grid(color=GRID, lw=0.6)
-    legend(ax, [*handles, Line2D([], [], color=INK, lw=0.9, ls=":", label="deaths at random (chance)")])
+    legend(ax, [*handles, Line2D([], [], color=INK, lw=0.9, ls=":", label="deaths at random")])
     return ax
 
 

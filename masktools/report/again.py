@@ -120,8 +120,8 @@ def variant_results(found: Sequence[Sequence[Again]]) -> tuple[VariantResult, ..
     Returns
     -------
     tuple of VariantResult
-        Of several runs one accuracy a run, the mean over its trainings: masks are what was repeated. Of a single run one
-        a seed. Its ``untrained`` are those of epoch 0.
+        Of several runs one accuracy a run, the mean over its trainings: masks are what was repeated. Of a single run
+        one a seed. Its ``untrained`` are those of epoch 0.
     """
     by_label: list[dict[str, list[Again]]] = []
     for each in found:

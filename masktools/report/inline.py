@@ -14,6 +14,7 @@ __all__ = ["COLOURS", "picture"]
 
 COLOURS: Mapping[str, str] = {
     **{tone.lower(): f"--c{place}" for place, tone in enumerate(PALETTE)},
+    "#000000": "--ink",
     INK.lower(): "--ink",
     MUTED.lower(): "--muted",
     GRID.lower(): "--grid",

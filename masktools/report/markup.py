@@ -46,8 +46,7 @@ def paragraph(*sentences: str) -> str:
 
 def missing(sentence: str) -> str:
     """Return why something is not shown."""
-    shown = sentence[:1].upper() + sentence[1:] if sentence[:4] != "http" else sentence
-    return f'<p class="missing"><strong>Not shown:</strong> {clean(shown.rstrip("."))}.</p>'
+    return f'<p class="missing"><strong>Not shown:</strong> {clean(sentence.rstrip("."))}.</p>'
 
 
 def part(title: str, *content: str) -> str:

@@ -4,7 +4,7 @@ __all__ = ["SCRIPT", "STYLE"]
 
 _LIGHT = (
     "color-scheme:light;--paper:#fff;--ink:#1b1b1b;--soft:#4a4a4a;--muted:#6b6b6b;--grid:#dcdcdc;--line:#c4c4c4;"
-    "--panel:#f4f5f7;--link:#0058a3;--c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#c98a00;--c4:#b8568f;--c5:#3a97d0"
+    "--panel:#f4f5f7;--link:#0058a3;--c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#b87a00;--c4:#b8568f;--c5:#3a97d0"
 )
 """The pictures' colours, those of them that are too pale for white made darker."""
 
@@ -24,16 +24,18 @@ h2{font-size:1.3rem;margin:2.4rem 0 .6rem;padding-top:.5rem;border-top:1px solid
 h3{font-size:1.05rem;margin:1.5rem 0 .4rem;overflow-wrap:anywhere}
 p,dd,li{max-width:46rem;overflow-wrap:anywhere}
 a{color:var(--link)}
-a:focus-visible,button:focus-visible,summary:focus-visible,.scroll:focus-visible{outline:2px solid var(--link);outline-offset:2px}
+a:focus-visible,button:focus-visible,summary:focus-visible,.scroll:focus-visible{
+outline:2px solid var(--link);outline-offset:2px}
 .skip{position:absolute;left:-999rem}
 .skip:focus{left:1rem;top:.5rem;background:var(--paper);padding:.3rem .6rem}
 nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;padding:0;margin:.8rem 0;list-style:none}
 nav a{display:inline-block;padding:.15rem 0}
 .missing{background:var(--panel);border-left:4px solid var(--line);padding:.6rem .9rem}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));gap:1.2rem 1.6rem;align-items:start}
-.plots.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,16rem),1fr))}
-figure{margin:.6rem 0;max-width:calc(var(--width)*1.15);min-width:0}
-figure svg{display:block;width:100%;height:auto;overflow:visible}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));
+gap:1.2rem 1.6rem;align-items:start}
+.plots.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,18rem),1fr))}
+figure{margin:.6rem 0;max-width:calc(var(--width)*1.15);min-width:0;overflow-x:auto}
+figure svg{display:block;width:100%;min-width:calc(var(--width)*.72);height:auto;overflow:visible}
 figure svg *{stroke-linejoin:round;stroke-linecap:butt}
 figure svg text{fill:var(--ink)}
 figcaption{font-size:.86rem;line-height:1.45;color:var(--soft);margin-top:.3rem;overflow-wrap:anywhere}
@@ -46,8 +48,11 @@ th,td{padding:.28rem .7rem .28rem 0;text-align:left;border-bottom:1px solid var(
 thead th{border-bottom:1px solid var(--line);color:var(--soft);font-weight:600;vertical-align:bottom}
 tbody th{font-weight:400;white-space:nowrap}
 .n{text-align:right}
-td{max-width:26rem;overflow-wrap:anywhere}
-button{font:inherit;font-size:.82rem;color:var(--ink);background:var(--panel);border:1px solid var(--line);border-radius:4px;padding:.15rem .6rem;cursor:pointer}
+thead th.n{min-width:5rem}
+td{white-space:nowrap}
+details td{white-space:normal;overflow-wrap:anywhere;min-width:12rem}
+button{font:inherit;font-size:.82rem;color:var(--ink);background:var(--panel);border:1px solid var(--line);
+border-radius:4px;padding:.15rem .6rem;cursor:pointer}
 summary{cursor:pointer;margin:.6rem 0}
 dt{font-weight:600;margin-top:.9rem}
 dd{margin:.15rem 0 0}
@@ -62,6 +67,9 @@ section{break-inside:auto}
 h2,h3{break-after:avoid}
 .scroll{overflow:visible}
 tr{break-inside:avoid}
+table{font-size:8pt}
+td,tbody th{white-space:normal;overflow-wrap:anywhere;padding-right:.4rem}
+thead th.n{min-width:0}
 }
 """
 
@@ -69,7 +77,7 @@ STYLE = (
     f":root{{{_LIGHT}}}@media screen and (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{_DARK}}}}}"
     f"@media screen{{:root[data-theme=dark]{{{_DARK}}}}}{_RULES.replace(chr(10), '')}"
 )
-"""The style sheet. Dark where the reader's system is, unless ``data-theme`` of the root says otherwise; paper is light."""
+"""The style: dark where the reader's system is, unless ``data-theme`` of the root says otherwise; paper is light."""
 
 SCRIPT = """
 document.querySelectorAll('.table').forEach(function(box){

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import masktools
+import masktools.plots
 import masktools_train
 
 ROOT = Path(__file__).parents[2]
 
-PUBLIC = [(package, name) for package in (masktools, masktools_train) for name in package.__all__]
+PUBLIC = [(package, name) for package in (masktools, masktools.plots, masktools_train) for name in package.__all__]
 NAMES = [f"{package.__name__}.{name}" for package, name in PUBLIC]
 
 SPECIFIED_ELSEWHERE = {"masktools_train.Recipe"}

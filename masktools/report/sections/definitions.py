@@ -13,60 +13,63 @@ _TERMS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "Kappa",
-        "2 Σ(X − μ) / Σ(K₁ + K₂ − 2μ) over layers: X the weights active in both masks, K₁ and K₂ those active in either, "
-        "μ = K₁K₂/N their expectation for independent masks of the same counts. 0 by chance, 1 for equal masks.",
+        "2 Σ(X − μ) / Σ(K₁ + K₂ − 2μ) over layers: X the weights active in both masks, K₁ and K₂ those active in "
+        "either, μ = K₁K₂/N their expectation for independent masks of the same counts. 0 by chance, 1 for equal "
+        "masks.",
         "Cohen, A coefficient of agreement for nominal scales (1960), stratified by layer.",
     ),
     (
         "Emergence epoch",
-        "First epoch from which on kappa with the final mask stays at the threshold or above. Beyond the first mask: the "
-        "same with the weights inside and outside of the first mask as separate strata.",
+        "First epoch from which on kappa with the final mask stays at the threshold or above. Beyond the first "
+        "mask: the same with the weights inside and outside of the first mask as separate strata.",
         "Question of Van Gelder, Wortsman and Ehsani, Deconstructing the Structure of Sparse Neural Networks (2020).",
     ),
     (
         "Early bird",
-        "First epoch whose mask has kappa at the threshold or above with each of the four before it; needs no final mask.",
+        "First epoch whose mask has kappa at the threshold or above with each of the four before it; needs no final "
+        "mask.",
         "After You et al., Drawing Early-Bird Tickets (2019), with kappa in the place of the Hamming distance.",
     ),
     (
         "Random masks (null)",
-        "Masks drawn in the place of a snapshot's that keep what the null says: counts of the network, of each layer, of each "
-        "unit. The band is the central 95 % of them.",
+        "Masks drawn in the place of a snapshot's that keep what the null says: counts of the network, of each "
+        "layer, of each unit. The band is the central 95 % of them.",
         "Besag and Clifford, Generalized Monte Carlo significance tests (1989).",
     ),
     (
         "Survival and half-life",
-        "Share of spells that last longer than so many epochs, spells that are still running at the end counted as such. By "
-        "chance: as many weights of a layer die at each snapshot, drawn at random whatever their age.",
+        "Share of spells that last longer than so many epochs, spells that are still running at the end counted as "
+        "such. By chance: as many weights of a layer die at each snapshot, drawn at random whatever their age.",
         "Kaplan and Meier, Nonparametric estimation from incomplete observations (1958); Greenwood's variance (1926).",
     ),
     (
         "Effective density",
-        "Weights on a path from a network input to a network output, over all weights, through convolutions, pooling, sums "
-        "and whatever else the recorded operator graph holds.",
-        "Vysogorets and Kempe, Connectivity Matters (2023), whose effective sparsity this is one less of.",
+        "Weights on a path from a network input to a network output, over all weights, through convolutions, "
+        "pooling, sums and whatever else the recorded operator graph holds.",
+        "Vysogorets and Kempe, Connectivity Matters (2023): one minus their effective sparsity.",
     ),
     (
         "Live, ghost and dead units",
-        "A unit is live if an input reaches it and an output is reached from it; a ghost if only the latter, so that it emits "
-        "a constant; dead if no output is reached from it.",
+        "A unit is live if an input reaches it and an output is reached from it; a ghost if only the latter, so "
+        "that it emits a constant; dead if no output is reached from it.",
         "Definitions of masktools (docs/connectivity.md).",
     ),
     (
         "Degrees and binomial",
-        "Active weights into each output unit, every tap of a kernel counted. The binomial has as many trials as a unit has "
-        "weights, and the density of the layer: what density alone gives.",
+        "Active weights into each output unit, every tap of a kernel counted. The binomial has as many trials as a "
+        "unit has weights, and the density of the layer: what density alone gives.",
         "Erdős and Rényi, On random graphs I (1959).",
     ),
     (
         "Trained again",
-        "Test accuracy of the mask, held fixed, trained under the run's own recipe from the weights that the variant names.",
+        "Test accuracy of the mask, held fixed, trained under the run's own recipe from the weights that the "
+        "variant names.",
         "Structure alone, as in Van Gelder, Wortsman and Ehsani (2020).",
     ),
     (
         "Intervals",
-        "95 % Student t intervals of a mean. Where there are several runs, over runs and never over pairs of runs, which "
-        "are not independent.",
+        "95 % Student t intervals of a mean. Where there are several runs, over runs and never over pairs of runs, "
+        "which are not independent.",
         "Student, The probable error of a mean (1908).",
     ),
 )

@@ -21,7 +21,8 @@ def emergence(material: Material) -> str:
         return missing(_SINGLE)
     found = material.emergences
     nulls = (
-        f" Grey: the central 95 % of {material.draws} random masks in the place of each epoch's (null: {material.null})."
+        f" Grey: the central 95 % of {material.draws} random masks in the place of each epoch's (null: "
+        f"{material.null})."
         if material.null
         else " No random masks were drawn (--null draws some); the chance level of kappa is exact without."
     )
@@ -29,8 +30,8 @@ def emergence(material: Material) -> str:
         plot_emergence(found),
         "emergence-curves",
         "Kappa with the final mask by epoch, with its chance level and the learning rate.",
-        "Agreement of each epoch's mask with the final one: 0 by chance, 1 if equal; bands are 95 % intervals over seeds. "
-        f"A falling learning rate freezes masks by itself.{nulls}",
+        "Agreement of each epoch's mask with the final one: 0 by chance, 1 if equal; bands are 95 % intervals over "
+        f"seeds. A falling learning rate freezes masks by itself.{nulls}",
     )
     columns = (
         Column("run"),
@@ -44,8 +45,9 @@ def emergence(material: Material) -> str:
     )
     rows = tuple((material.names[run.run], *_row(run)) for run in found.runs)
     reading = (
-        f"The emergence epoch is the first from which on kappa stays at {found.runs[0].threshold:g} or above; - is a number "
-        "that is not defined, because every final layer is dense or empty."
+        f"The emergence epoch is the first from which on kappa stays at {found.runs[0].threshold:g} or above; the "
+        "early bird is told by the masks before it alone. - is an epoch that never came, or a number that is not "
+        "defined, because every final layer is dense or empty."
     )
     table = html_table(Table("When the final mask was in place", columns, rows, reading))
     return f'<div class="plots">{drawn}</div>{table}{_single(material)}'
@@ -77,8 +79,8 @@ def survival(material: Material) -> str:
         plot_survival(found),
         "survival-curves",
         "Share of spells that last longer than so many epochs, beside deaths at random.",
-        "A spell is a stretch of snapshots in which a weight is active. Steps are Kaplan-Meier estimates; thin dotted ones "
-        "what they would be if as many weights died at random.",
+        "A spell is a stretch of snapshots in which a weight is active. Steps are Kaplan-Meier estimates; thin "
+        "dotted ones what they would be if as many weights died at random.",
     )
     columns = (
         Column("run"),

@@ -42,8 +42,8 @@ def _epochs(material: Material) -> str:
         drawn.append(picture(ax, f"overlap-{place}", title, material.name(run)))
     left = len(material.moving) - len(shown)
     words = paragraph(
-        "Agreement (kappa, 0 by chance) of the masks of each run at every two epochs, all layers together. A block of one "
-        "colour is a time in which the mask stood still.",
+        "Agreement (kappa, 0 by chance) of the masks of each run at every two epochs, all layers together. A block "
+        "of one colour is a time in which the mask stood still.",
         f"The first {_RUNS} runs are shown, {left} are left out." if left else "",
         f"{thinned} runs have more than {_EPOCHS} snapshots; so many are shown, evenly spaced." if thinned else "",
     )

@@ -1,6 +1,7 @@
 """What lies beside the runs: their masks trained again, or pruned further."""
 
 import math
+from typing import TYPE_CHECKING
 
 from masktools.plots.accuracy import log_curve
 from masktools.plots.prune import plot_prune
@@ -14,8 +15,10 @@ from masktools.report.material import Material
 from masktools.runs import Run
 from masktools.statistics.intervals import mean_interval
 from masktools.structure.reevaluation import ReinitResult
-from masktools.structure.robustness import PruneResult
 from masktools.structure.robustness_groups import robustness_groups
+
+if TYPE_CHECKING:
+    from masktools.structure.robustness import PruneResult
 
 __all__ = ["pruned", "reinitialised"]
 

@@ -1,6 +1,9 @@
 """Layers, degrees and the network: of the first run of each group."""
 
+from collections.abc import Sequence
+
 from masktools.errors import MasktoolsError
+from masktools.plots.canvas import axes_of
 from masktools.plots.degrees import plot_degrees
 from masktools.plots.layers import plot_layers
 from masktools.plots.network import plot_network
@@ -26,12 +29,13 @@ def _first(material: Material) -> str:
 def layers(material: Material) -> str:
     """Return bars of the first runs, and a table of all runs."""
     drawn, rows = [], []
+    errors: list[str] = []
     for place, (name, group) in enumerate(material.groups):
         for run in group:
             try:
                 found = material.connectivity(run)
             except MasktoolsError as error:
-                drawn.append(missing(str(error)))
+                errors.append(str(error))
                 continue
             rows += _rows(material.name(run), found.layers, found.total)
             if run is group[0] and place < _GROUPS:
@@ -49,7 +53,14 @@ def layers(material: Material) -> str:
     )
     reading = "A weight is effective if it lies on a path from a network input to a network output."
     table = html_table(Table("Connectivity of the final masks", columns, tuple(rows), reading)) if rows else ""
-    return f'{_first(material)}<div class="plots">{"".join(drawn)}</div>{table}'
+    return _gallery(material, drawn, errors) + table
+
+
+def _gallery(material: Material, drawn: Sequence[str], errors: Sequence[str]) -> str:
+    """Return pictures, and why those that are missing are not there: said once, however many they are."""
+    more = f"; nor for {len(errors) - 1} other runs" if len(errors) > 1 else ""
+    told = missing(f"{errors[0].rstrip('.')}{more}") if errors else ""
+    return f'{_first(material)}<div class="plots">{"".join(drawn)}</div>{told}' if drawn else told
 
 
 def _rows(name: str, found: tuple[object, ...], total: object) -> list[tuple[Cell, ...]]:
@@ -79,14 +90,14 @@ def degree_distributions(material: Material) -> str:
         largest = sorted(sparse, key=lambda layer: -masks[layer].size)[:_LAYERS]
         left += len(sparse) - len(largest)
         for number, layer in enumerate(each for each in sparse if each in largest):
-            ax = plot_degrees(masks[layer], groups=groups.get(layer, 1))
+            ax = plot_degrees(masks[layer], axes_of(None, (3.7, 2.4)), groups=groups.get(layer, 1))
             title = f"{name}, {layer}: how many output units have how many active weights, beside the binomial."
             drawn.append(picture(ax, f"degrees-{place}-{number}", title, f"{name}: {layer}"))
     if not drawn:
         return missing("no layer of two axes or more is sparse, and all units of a dense one have the same degree")
     words = paragraph(
-        "Active weights into each output unit, beside the binomial of the same density: what is wider than it has hubs, "
-        "and a bar at 0 is units without any.",
+        "Active weights into each output unit, beside the binomial of the same density: what is wider than it has "
+        "hubs, and a bar at 0 is units without any.",
         f"Of each run the {_LAYERS} largest layers are shown, {left} are left out." if left else "",
     )
     return f'{_first(material)}{words}<div class="plots small">{"".join(drawn)}</div>'
@@ -94,13 +105,14 @@ def degree_distributions(material: Material) -> str:
 
 def networks(material: Material) -> str:
     """Return drawings of the networks."""
-    drawn = []
+    drawn: list[str] = []
+    errors: list[str] = []
     for place, (name, group) in enumerate(material.groups[:_GROUPS]):
         try:
             ax = plot_network(group[0])
         except MasktoolsError as error:
-            drawn.append(missing(str(error)))
+            errors.append(str(error))
             continue
         caption = f"{name} ({material.name(group[0])})"
         drawn.append(picture(ax, f"network-{place}", f"{name}: what of the network is connected.", caption))
-    return f'{_first(material)}<div class="plots">{"".join(drawn)}</div>'
+    return _gallery(material, drawn, errors)

@@ -20,10 +20,10 @@ def training(material: Material) -> str:
         return missing("no run has a log (metrics.jsonl) that holds a test_accuracy")
     drawn = picture(
         plot_accuracy(material.runs),
-        "training",
+        "training-curves",
         f"Test accuracy and density by epoch of {len(material.groups)} groups of runs.",
-        "Test accuracy by epoch: means over seeds, with 95 % intervals. Dotted, on the logarithmic axis at the right: the "
-        "share of weights that is active.",
+        "Test accuracy by epoch: means over seeds, with 95 % intervals. Dotted, on the logarithmic axis at the "
+        "right: the share of weights that is active.",
     )
     columns = (Column("group"), Column("runs", kind="count"), Column("accuracy", "test accuracy at the end"))
     rows = tuple((name, *_row(group)) for name, group in material.groups)

@@ -1,0 +1,308 @@
+"""The page about runs: complete, closed in itself, and true to the results."""
+
+import base64
+import itertools
+import re
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import mlp_topology, random_masks
+
+import masktools as mt
+from masktools.errors import RunError
+from masktools.render.document import Column, Table
+from masktools.report.again import beside, pruned_results, variant_results
+from masktools.report.inline import COLOURS
+from masktools.report.markup import clean, html_table
+from masktools.report.material import gather
+from masktools.report.page import SECTIONS, html_report
+from masktools.report.style import STYLE
+
+EMPTY = {"meta", "link", "br", "path", "use", "rect", "image", "circle", "stop", "line", "hr"}
+
+
+class Page(HTMLParser):
+    """What a page is made of; fails where elements do not close as they opened."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.words = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes), tuple(self.open)))
+        if tag not in EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes), tuple(self.open)))
+
+    def handle_endtag(self, tag):
+        if tag in EMPTY:
+            return
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open):
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag):
+        return [attributes for name, attributes, _ in self.elements if name == tag]
+
+
+@pytest.fixture
+def study(write_run):
+    """Return a function that writes runs of two algorithms with logs, and what was made of them again."""
+
+    def write(seeds=(0, 1), names=("dnw", "a<b>"), epochs=4, again=True):
+        made = []
+        for name in names:
+            for seed in seeds:
+                run = f"{name}-s{seed}"
+                rng = np.random.default_rng(seed + len(name))
+                masks, moments = random_masks(seed + 100 * len(name)), []
+                for _ in range(epochs):
+                    moments.append({layer: mask.copy() for layer, mask in masks.items()})
+                    for mask in masks.values():
+                        flat = mask.reshape(-1)
+                        leave, come = rng.choice(np.flatnonzero(flat)), rng.choice(np.flatnonzero(~flat))
+                        flat[leave], flat[come] = False, True
+                config = {"seed": seed, "epochs": epochs - 1, "algorithm": {"name": name}, "data": {"name": "x"}}
+                log = [
+                    {"epoch": e, "lr": 0.1, "test_accuracy": 0.5 + 0.1 * e / epochs, "density": 0.25}
+                    for e in range(epochs)
+                ]
+                made.append(write_run(run, moments, config, log, mlp_topology()))
+                if again:
+                    _again(write_run, run, config, moments[-1], epochs)
+        return made
+
+    return write
+
+
+_PAGES: list[str] = []
+
+
+@pytest.fixture
+def complete(study):
+    """A page with everything on it, made once."""
+    if not _PAGES:
+        _PAGES.append(html_report([*study(names=("dnw",)), *study(seeds=(0,), names=("a<b>",))]))
+    return _PAGES[0]
+
+
+def _again(write_run, run, config, masks, epochs):
+    origin = {"run": run, "epoch": epochs - 1}
+    for variant, accuracy in (("new", 0.8), ("original", 0.9)):
+        for seed in (5, 6):
+            told = {**config, "seed": seed, "origin": {**origin, "variant": variant, "options": {}}}
+            log = [{"epoch": 0, "test_accuracy": 0.1}, {"epoch": epochs - 1, "test_accuracy": accuracy + seed / 1000}]
+            write_run(f"{run}-reinit/{variant}-s{seed}", [masks], told, log)
+    for share in (1.0, 0.5):
+        options = {"share": share, "finetune_epochs": 0}
+        told = {**config, "origin": {**origin, "variant": "prune-magnitude-global", "options": options}}
+        log = [{"epoch": 0, "test_accuracy": 0.6 * share, "density": 0.25 * share, "active": round(34 * share)}]
+        write_run(f"{run}-pruned/magnitude-global-{share:g}", [masks], told, log)
+
+
+@pytest.mark.slow
+def test_the_page_is_complete_and_needs_no_other(complete):
+    text, page = complete, Page(complete)
+    assert page.all("html") == [{"lang": "en"}]
+    assert [section["id"] for section in page.all("section")] == list(SECTIONS)
+    assert page.all("main")
+    assert page.all("header")
+    assert page.all("footer")
+    assert [attributes["href"] for attributes in page.all("a")] == ["#main", *(f"#{key}" for key in SECTIONS)]
+    assert "Not shown" not in page.text
+    assert re.findall(r"https?:|//[a-z]|@import", text.replace(STYLE, "")) == []
+    for _, attributes, _ in page.elements:
+        for name in ("src", "href", "xlink:href", "action"):
+            assert attributes.get(name, "#").startswith(("#", "data:"))
+    assert [name for name, _, _ in page.elements if name in ("iframe", "object", "img")] == []
+    assert len(page.all("script")) == 1
+
+
+@pytest.mark.slow
+def test_ids_are_unique_and_what_is_pointed_to_is_there(complete):
+    text, page = complete, Page(complete)
+    ids = [attributes["id"] for _, attributes, _ in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    pointed = [attributes["aria-labelledby"] for _, attributes, _ in page.elements if "aria-labelledby" in attributes]
+    pointed += re.findall(r"(?:href=\"#|url\(#)([\w.-]+)", text)
+    assert set(pointed) <= set(ids)
+
+
+@pytest.mark.slow
+def test_everyone_can_read_it(complete):
+    page = Page(complete)
+    levels = [int(name[1]) for name, _, _ in page.elements if re.fullmatch("h[1-6]", name)]
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    pictures = page.all("svg")
+    assert len(pictures) >= 15
+    assert all(attributes["role"] == "img" for attributes in pictures)
+    assert len([name for name, _, inside in page.elements if name == "title" and inside[-1] == "svg"]) == len(pictures)
+    assert all(attributes.get("scope") in ("row", "col") for attributes in page.all("th"))
+    assert len(page.all("caption")) == len(page.all("table"))
+
+
+def test_the_guide_lists_every_section():
+    guide = (Path(__file__).parents[1] / "docs" / "report.md").read_text("utf-8")
+    assert re.findall(r"^\| (\w+) \|", guide, re.MULTILINE)[1:] == list(SECTIONS)
+
+
+def test_contrast_of_both_themes():
+    def luminance(tone):
+        whole = tone if len(tone) == 7 else "#" + "".join(2 * letter for letter in tone[1:])
+        parts = [int(whole[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    themes = re.findall(r"color-scheme:(?:light|dark);([^}]*)", STYLE)
+    assert len(themes) == 3  # light; dark by the reader's system; dark by the attribute
+    for theme in themes:
+        tones = dict(pair.split(":") for pair in theme.split(";"))
+        assert set(COLOURS.values()) <= set(tones)
+
+        def contrast(name, on="--paper", tones=tones):
+            low, high = sorted((luminance(tones[name]), luminance(tones[on])))
+            return (high + 0.05) / (low + 0.05)
+
+        # Text needs 4.5, parts of pictures 3 (WCAG 2.1, 1.4.3 and 1.4.11).
+        for name in ("--ink", "--soft", "--muted", "--link"):
+            assert contrast(name) >= 4.5
+        assert contrast("--ink", "--panel") >= 4.5
+        for place in range(6):
+            assert contrast(f"--c{place}") >= 3
+
+
+def test_names_are_text(study, write_run):
+    text = html_report(study(seeds=(0,), names=("<b>",)))
+    assert "<b>" not in text
+    assert "<h1>&lt;b&gt;-s0</h1>" in text
+    assert "<b>-s0: fc1.weight" in Page(text).text
+    masks = {'"><script>alert(1).weight': np.eye(3, dtype=bool)}
+    config = {"seed": 0, "note": "</td><script>", "algorithm": {"name": "\x1b[2J"}}
+    hostile = html_report([write_run("hostile", [masks, masks], config)])
+    assert len(Page(hostile).all("script")) == 1
+    assert "\x1b" not in hostile
+    assert clean("a\x00<") == "a\\x00&lt;"
+
+
+def test_tables_hold_the_numbers_of_the_results(study):
+    runs = study(seeds=(0,), names=("dnw",), again=False)
+    text = Page(html_report(runs)).text
+    found = mt.emergence(runs[0])
+    total = mt.connectivity(runs[0], draws=0).total
+    assert f"dnw-s0 {found.emergence_epoch} " in text
+    assert f"all layers 0.250 {total.effective_density:#.3g} " in text
+    table = html_table(Table("T", (Column("a"), Column("n", kind="count")), (("x", 1234), (None, None)), "R"))
+    assert '<th scope="row">x</th><td class="n">1,234</td>' in table
+    assert '<th scope="row">-</th><td class="n">-</td>' in table
+
+
+def test_what_lies_beside_a_run(study):
+    runs = [mt.open_run(path) for path in study()]
+    found = beside(runs[0])
+    assert sorted((each.label, each.accuracy) for each in found if each.label in ("new", "original")) == [
+        ("new", 0.805),
+        ("new", 0.806),
+        ("original", 0.905),
+        ("original", 0.906),
+    ]
+    (one,) = {result.variant: result for result in variant_results([found])}.keys() & {"new"}
+    assert one == "new"
+    by_seed = {result.variant: result for result in variant_results([found])}["new"]
+    assert (by_seed.seeds, by_seed.accuracies, by_seed.untrained) == ((5, 6), (0.805, 0.806), (0.1, 0.1))
+    over_runs = {each.variant: each for each in variant_results([found, beside(runs[1])])}["original"]
+    assert over_runs.accuracies == pytest.approx((0.9055, 0.9055))
+    ((how, curve),) = pruned_results(runs[0], found).items()
+    assert how == "magnitude (global), without fine-tuning"
+    assert [(point.share, point.active, point.mean()) for point in curve.curve] == [(1, 34, 0.6), (0.5, 17, 0.3)]
+
+
+def test_unfinished_and_foreign_runs_beside_are_left_out(study, write_run):
+    path = study(seeds=(0,), names=("dnw",), again=False)[0]
+    masks = random_masks(0)
+    origin = {"run": "dnw-s0", "variant": "new", "epoch": 3}
+    config = {**mt.open_run(path).config, "seed": 9}
+    log = [{"epoch": 1, "test_accuracy": 0.2}]
+    write_run("dnw-s0-reinit/new-s9", [masks], {**config, "origin": origin}, log)  # of three epochs
+    write_run("dnw-s0-other", [masks], config, log)  # a run of its own
+    write_run("dnw-s0-else/x", [masks], {**config, "origin": {**origin, "run": "rigl-s0"}}, log)
+    (path.parent / "dnw-s0-notes").mkdir()
+    assert beside(mt.open_run(path)) == []
+    early = {**config, "epochs": 1, "origin": {**origin, "epoch": 1}}
+    write_run("dnw-s0-reinit/new-e1-s9", [masks], early, log)
+    (found,) = beside(mt.open_run(path))
+    assert found.label == "new, mask of epoch 1, epochs=1"
+
+
+def test_what_cannot_be_made_is_said_in_a_sentence(write_run):
+    page = Page(html_report([write_run("bare", [random_masks(0)], {"seed": 0})]))
+    assert page.text.count("Not shown:") == 8
+    for words in (
+        "holds no operator graph",
+        "every run has a single snapshot",
+        "no run has a log",
+        "no finished trainings of these masks",
+        "no pruned networks lie beside the runs",
+    ):
+        assert words in page.text
+
+
+def test_different_layers_have_no_matrix(write_run):
+    paths = [
+        write_run(name, 2 * [random_masks(0, sizes=sizes)], {"seed": 0, "x": name})
+        for name, sizes in (("a", (6, 5, 4)), ("b", (6, 5)))
+    ]
+    text = Page(html_report(paths)).text
+    assert "Final masks of the runs Not shown:" in text
+
+
+def test_directories_hold_runs_of_their_own(study):
+    folder = study()[0].parent
+    own = ["a<b>-s0", "a<b>-s1", "dnw-s0", "dnw-s1"]
+    assert [run.name for run in gather([folder])] == own
+    assert [run.name for run in gather([folder, folder / "dnw-s0"])] == own  # a run counts once
+    assert [run.name for run in gather([folder / "dnw-s0-reinit" / "new-s5"])] == ["new-s5"]
+    again = ["new-s5", "new-s6", "original-s5", "original-s6"]
+    assert [run.name for run in gather([folder / "dnw-s0-reinit"])] == again
+    with pytest.raises(RunError, match="no such run"):
+        gather([folder / "missing"])
+
+
+@pytest.mark.slow
+def test_random_masks_are_drawn_where_they_are_asked_for(study):
+    path = study(seeds=(0,), names=("dnw",), again=False)[0]
+    assert "No random masks were drawn" in html_report([path])
+    text = Page(html_report([path], null="layer", draws=3)).text
+    assert "the central 95 % of 3 random masks in the place of each epoch's (null: layer)" in text
+    assert "effective in random masks" in text
+
+
+def test_heat_maps_are_pictures_of_their_cells(study):
+    text = html_report(study(seeds=(0,), names=("dnw",), epochs=7, again=False))
+    images = [base64.b64decode(found) for found in re.findall(r"data:image/png;base64,([^\"]+)", text)]
+    sizes = [tuple(int.from_bytes(image[place : place + 4]) for place in (16, 20)) for image in images]
+    assert (7, 7) in sizes
+
+
+@pytest.mark.slow
+def test_ten_runs_of_ninety_epochs_open_quickly(study, tmp_path):
+    paths = study(seeds=range(5), epochs=90, again=False)
+    start = time.process_time()
+    text = html_report(paths)
+    assert time.process_time() - start < 60
+    assert len(text.encode()) < 2e6
+    Page(text)
