@@ -109,10 +109,11 @@ def stay(folder):
 
 def announce(folder, key, seconds):
     """Write the id of this process to a file, once for every attempt, and go on for some time."""
-    with (Path(folder) / key).open("a") as file:
-        file.write(f"{os.getpid()}\n")
     end = time.monotonic() + seconds
+    # Whoever reads the id may send a signal at once.
     try:
+        with (Path(folder) / key).open("a") as file:
+            file.write(f"{os.getpid()}\n")
         while time.monotonic() < end:
             time.sleep(0.01)
     finally:

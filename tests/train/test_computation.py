@@ -45,9 +45,11 @@ def distance(one, other):
     return max(float((p - q).abs().max()) for p, q in pairs) / max(float(p.abs().max()) for p, _ in pairs)
 
 
-@pytest.mark.parametrize("algorithm", ["rigl", "dnw"])
-def test_channels_last_trains_the_same_network(algorithm):
-    plain, last = (trained(algorithm, **IMAGES, computation__channels_last=wanted) for wanted in (False, True))
+# DNW makes one step: after it, rounding decides which of two nearly equal weights the next one uses.
+@pytest.mark.parametrize(("algorithm", "batch_size"), [("rigl", 20), ("dnw", 40)])
+def test_channels_last_trains_the_same_network(algorithm, batch_size):
+    changes = IMAGES | {"batch_size": batch_size}
+    plain, last = (trained(algorithm, **changes, computation__channels_last=wanted) for wanted in (False, True))
     convolutions = [p for p in last.model.parameters() if p.ndim == 4 and min(p.shape[1:3]) > 1]
     assert convolutions
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in convolutions)
