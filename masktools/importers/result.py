@@ -4,6 +4,8 @@ import dataclasses
 import math
 from typing import Any
 
+from masktools.frames import ToFrame
+
 __all__ = ["ImportResult", "ImportedEpoch", "ImportedLayer"]
 
 
@@ -96,7 +98,7 @@ class ImportedEpoch:
 
 
 @dataclasses.dataclass(frozen=True)
-class ImportResult:
+class ImportResult(ToFrame):
     """What an import made.
 
     Parameters

@@ -28,6 +28,7 @@ TABLES: Mapping[str, str] = {
     "EpochMatrix": "epochs.epochs_document",
     "Explanation": "explanation.explanation_document",
     "FreezeResult": "sweep.freeze_document",
+    "ImportResult": "imported.import_document",
     "Interval": "result_tables.single_row",
     "LayerCores": "result_tables.single_row",
     "LayerDegreeShape": "result_tables.sides_table",

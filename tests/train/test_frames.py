@@ -20,6 +20,7 @@ import masktools_train
 from masktools.cli.app import main
 from masktools.errors import MasktoolsError
 from masktools.frames import ToFrame
+from masktools.importers.result import ImportedEpoch, ImportedLayer, ImportResult
 from masktools.nulls.plan import DrawPlan
 from masktools.render.as_csv import as_csv
 from masktools.render.document import Column, Document, Table
@@ -34,9 +35,6 @@ from masktools_train.training import TrainResult
 
 SETTINGS = {"DrawPlan", "Recipe"}
 """What has `to_dict` and is no result: it says what is to be done."""
-
-WITHOUT_ROWS = {"ImportResult"}
-"""Results that have no `to_frame` yet."""
 
 TOPOLOGY = mlp_topology()
 
@@ -117,6 +115,7 @@ EXAMPLES = {
     "FreezeResult": lambda a, b, _: FreezeResult(
         ("r", "s"), (0.9, 0.8), 1.0, (FreezePoint.of(1, (0.9, 0.8), (0.8, 0.8), (3, 3), (9, 9), None),)
     ),
+    "ImportResult": lambda a, b, _: imported(),
     "Interval": lambda a, b, _: mt.mean_interval([1, 2, 4]),
     "LayerCores": lambda a, b, _: mt.layer_cores(random_masks(0)["fc1.weight"]),
     "LayerDegreeShape": lambda a, b, _: mt.degree_shapes(random_masks(0)["fc1.weight"]),
@@ -157,6 +156,12 @@ ROWS = {
 }
 
 
+def imported():
+    layer = ImportedLayer("fc.weight", (3, 4), 5, True, "zeros")
+    epoch = ImportedEpoch(0, "net.pt", "zeros", "", (), (layer,))
+    return ImportResult("runs/r", True, (epoch,), "order", (), None, None, ())
+
+
 def overlap():
     masks = [{name: mt.PackedMask.from_bool(mask) for name, mask in random_masks(seed).items()} for seed in (0, 1)]
     return mt.overlap_of(*masks)
@@ -178,8 +183,8 @@ def runs(mlp_run, dense):
 
 def test_every_public_result_is_here():
     found = public_results()
-    assert {name for name, kind in found.items() if not issubclass(kind, ToFrame)} == WITHOUT_ROWS
-    assert set(found) - WITHOUT_ROWS == set(EXAMPLES)
+    assert all(issubclass(kind, ToFrame) for kind in found.values())
+    assert set(found) == set(EXAMPLES)
     assert set(EXAMPLES) | {"SeedGroup"} == set(TABLES)
 
 
