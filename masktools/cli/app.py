@@ -7,7 +7,6 @@ from typing import Annotated, Final
 
 import typer
 
-from masktools import __version__
 from masktools.cli import (
     compact,
     compare,
@@ -71,7 +70,9 @@ app = typer.Typer(name="masktools", rich_markup_mode=None, pretty_exceptions_ena
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"masktools {__version__}")
+        from masktools.cli.versions import versions
+
+        typer.echo(versions())
         raise typer.Exit
 
 
@@ -89,7 +90,10 @@ def _version(asked: bool) -> None:
 def _program(
     context: typer.Context,
     version: Annotated[  # noqa: ARG001  # its callback does it
-        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Show the versions for a bug report and exit.", callback=_version, is_eager=True
+        ),
     ] = False,
     debug: Annotated[  # noqa: ARG001  # `main` sees to it
         bool, typer.Option(_DEBUG, help="Show where an error arose, with any command.")

@@ -1,4 +1,6 @@
+import importlib.metadata
 import os
+import platform
 import shlex
 import subprocess
 import sys
@@ -112,7 +114,25 @@ def test_nulls_of_the_options_are_those_of_the_ladder():
 
 def test_version(capsys):
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"masktools {masktools.__version__}\n"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"masktools {masktools.__version__}"
+    # What a bug report needs, read without loading any of it.
+    assert lines[1] == f"Python {platform.python_version()}"
+    assert f"torch {importlib.metadata.version('torch')}" in lines
+    assert f"h5py {importlib.metadata.version('h5py')}" in lines
+
+
+def test_a_version_that_is_not_there_is_said(monkeypatch, capsys):
+    known = importlib.metadata.version
+
+    def version(name):
+        if name == "torch":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert main(["--version"]) == 0
+    assert "torch is not installed" in capsys.readouterr().out
 
 
 def test_without_a_command_the_help_is_an_error(capsys):
@@ -195,8 +215,15 @@ def test_a_bug_shows_itself_and_is_no_gate(monkeypatch, capsys):
     assert "this is a bug in masktools: ZeroDivisionError: oops" in error
 
 
-def test_shell_completion_knows_the_commands():
-    done = run(
-        env={**os.environ, "_MASKTOOLS_COMPLETE": "complete_bash", "COMP_WORDS": "masktools em", "COMP_CWORD": "1"}
-    )
-    assert done.stdout.split() == ["emergence"]
+@pytest.mark.parametrize(
+    ("shell", "asked"),
+    [
+        ("bash", {"COMP_WORDS": "masktools em", "COMP_CWORD": "1"}),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "masktools em"}),
+        ("fish", {"_TYPER_COMPLETE_ARGS": "masktools em", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+    ],
+)
+def test_shell_completion_knows_the_commands(shell, asked):
+    done = run(env={**os.environ, "_MASKTOOLS_COMPLETE": f"complete_{shell}", **asked})
+    assert "emergence" in done.stdout
+    assert "compare" not in done.stdout
