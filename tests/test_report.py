@@ -3,7 +3,6 @@
 import base64
 import itertools
 import re
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -298,11 +297,8 @@ def test_heat_maps_are_pictures_of_their_cells(study):
     assert (7, 7) in sizes
 
 
-@pytest.mark.slow
-def test_ten_runs_of_ninety_epochs_open_quickly(study, tmp_path):
-    paths = study(seeds=range(5), epochs=90, again=False)
-    start = time.process_time()
+def test_the_page_stays_small_however_long_the_runs(study):
+    paths = study(seeds=range(2), epochs=40, again=False)
     text = html_report(paths)
-    assert time.process_time() - start < 60
-    assert len(text.encode()) < 2e6
+    assert len(text.encode()) < 1e6
     Page(text)

@@ -36,9 +36,15 @@ def write_shard(path: Path, names, kind, rng) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["F32", "BF16"])
 @pytest.mark.parametrize(
-    "options", [{}, {"density": 0.1}, {"density": 0.1, "distribution": "global"}, {"weights": "dense"}], ids=str
+    ("kind", "options"),
+    [
+        ("F32", {}),
+        ("BF16", {"density": 0.1}),
+        ("F32", {"density": 0.1, "distribution": "global"}),
+        ("BF16", {"weights": "dense"}),
+    ],
+    ids=str,
 )
 def test_a_sharded_folder_is_imported_in_less_memory_than_its_largest_tensor(tmp_path: Path, kind, options):
     rng = np.random.default_rng(0)
