@@ -77,6 +77,9 @@ def main() -> None:
             axes.plot(SHARES, [mean.mean if mean else math.nan for mean in means], label=name, **style)
     left.set(xlabel="share of the active weights kept", ylabel="test accuracy", xscale="log", xlim=(1, SHARES[-1]))
     right.set(xlabel="share of the active weights kept", ylabel="weights on a path, of those kept")
+    for axes in (left, right):
+        axes.set_xticks([1, 0.5, 0.2, 0.1], ["1", "0.5", "0.2", "0.1"])
+        axes.set_xticks([], minor=True)
     left.legend(fontsize="x-small")
     reading = (
         "area: mean accuracy in per cent over the logarithm of the share kept; half_share: share at which half of the "

@@ -63,6 +63,7 @@ def main() -> None:
     gains = {row["algorithm"]: row["new_less_shuffled"] for row in tested}
     findings = [finding(algorithm, share, gains[algorithm]) for algorithm, share in kept.items()]
     axes.set(xticks=range(len(rows)), xticklabels=[row["algorithm"] for row in rows], ylabel="test accuracy, %")
+    axes.set_xlim(-0.5, len(rows) - 0.5)
     axes.legend(fontsize="small")
     figure.savefig(mt.publish(options.out, Path(__file__).stem, table, findings), metadata={"Date": None})
     print(table)

@@ -25,6 +25,7 @@ def main() -> None:
     options = parser.parse_args()
     study = mt.Study(options.runs)
     rows: list[dict[str, Any]] = []
+    drawn: list[str] = []
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     for place, (algorithm, runs) in enumerate(study.by_algorithm.items()):
         found = {rung: values for rung in RUNGS if (values := study.accuracies(runs, rung)) is not None}
@@ -45,16 +46,17 @@ def main() -> None:
             rows.append(row)
         heights = [mean.mean for mean in means.values()]
         errors = [(mean.high or mean.mean) - mean.mean for mean in means.values()]
-        places = [RUNGS.index(rung) + (place - 2) / 12 for rung in means]
+        drawn += [rung for rung in means if rung not in drawn]
+        places = [drawn.index(rung) + (place - 2) / 12 for rung in means]
         axes.errorbar(places, heights, errors, fmt="o-", color=f"C{place}", capsize=3, label=algorithm)
     reading = (
         "Accuracy in per cent from new weights under a random mask that keeps what its name says, less that under the "
         "mask itself, paired by run; p corrected by Holm's method within an algorithm."
     )
     table = mt.tabulate(f"{options.runs}: what accuracy needs of a mask", rows or [{"algorithm": "none"}], reading)
-    names = [rung.removesuffix("-shuffled") if rung != "new" else "its own" for rung in RUNGS]
+    names = [rung.removesuffix("-shuffled") if rung != "new" else "its own" for rung in drawn]
     axes.set(
-        xticks=range(len(RUNGS)), xticklabels=names, ylabel="test accuracy from new weights, %", xlabel="mask keeps"
+        xticks=range(len(drawn)), xticklabels=names, ylabel="test accuracy from new weights, %", xlabel="mask keeps"
     )
     axes.legend(fontsize="small")
     figure.savefig(mt.publish(options.out, Path(__file__).stem, table), metadata={"Date": None})
