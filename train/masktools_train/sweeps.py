@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from masktools.errors import RecipeError
-from masktools.executor.run import run_tasks
-from masktools.executor.tasks import Task
 from masktools.structure.sweep import SweepPart, SweepResult
+from masktools_train.parts import run_parts
 from masktools_train.progress import Observer
 from masktools_train.recipe import Recipe, load_recipe, resolve_recipe
 from masktools_train.training import train
@@ -178,13 +177,8 @@ def sweep(
         If a part failed; all others are finished first.
     """
     parts = trainings(recipe, grid, seeds=seeds, overrides=overrides, out=out)
-    alone = jobs == 1 and scheduler is None
-    done = run_tasks(
-        [Task(part.key, train_part, (part, device, observer if alone else None)) for part in parts],
-        jobs=jobs,
-        scheduler=scheduler,
-        finished=None if finished is None else lambda task, result: finished(task.key, result),
-    )
+    named = [(part.key, (part, device)) for part in parts]
+    done = run_parts(train_part, named, jobs=jobs, scheduler=scheduler, observer=observer, finished=finished)
     return SweepResult(
         parts[0].recipe.name,
         tuple(SweepPart(part.settings, part.recipe.seed, done[part.key]) for part in parts),

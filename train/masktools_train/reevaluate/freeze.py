@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from masktools.errors import RecipeError, RunError
-from masktools.executor.run import run_tasks
-from masktools.executor.tasks import Task
 from masktools.runs import Run, open_run
 from masktools.structure.configuration import flatten
 from masktools.structure.freezing import FreezePoint, FreezeResult
 from masktools_train.devices import pick_device
+from masktools_train.parts import run_parts
 from masktools_train.progress import Observer
 from masktools_train.recipe import resolve_recipe
 from masktools_train.reevaluate.restored import Restored
@@ -132,14 +131,9 @@ def freeze(
     opened = [run if isinstance(run, Run) else open_run(run) for run in runs]
     parts = freezings(opened, at, out, device)
     _must_be_seeds(opened, device)
-    alone = jobs == 1 and scheduler is None
     names = {part.out: os.path.relpath(part.out) for part in parts}
-    done = run_tasks(
-        [Task(names[part.out], train_part, (part, device, observer if alone else None)) for part in parts],
-        jobs=jobs,
-        scheduler=scheduler,
-        finished=None if finished is None else lambda task, result: finished(task.key, result),
-    )
+    named = [(names[part.out], (part, device)) for part in parts]
+    done = run_parts(train_part, named, jobs=jobs, scheduler=scheduler, observer=observer, finished=finished)
     own = [run.metrics[-1] for run in opened]
     accuracies = tuple(float(record["test_accuracy"]) for record in own)
     points = []

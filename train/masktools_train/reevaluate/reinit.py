@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from masktools.errors import RecipeError
-from masktools.executor.run import run_tasks
-from masktools.executor.tasks import Task
 from masktools.runs import Run, open_run
 from masktools.structure.reevaluation import ReinitResult, VariantResult
 from masktools_train.evaluation import evaluate
+from masktools_train.parts import run_parts
 from masktools_train.progress import Observer
 from masktools_train.reevaluate.retraining import Retrained, Retraining, forget, planned, restored, retrain
 from masktools_train.reevaluate.variants.registry import DEFAULT, find_variant
@@ -169,15 +168,9 @@ def reinit(
         raise RecipeError(f"baseline {baseline!r} is none of the variants {', '.join(variants)}")
     source = restored(parts[0].run, parts[0].epoch, device)
     reference = evaluate(source.model(), source.data).accuracy
-    alone = jobs == 1 and scheduler is None
-    tasks = [Task(part.key, retrain, (part, observer) if alone else (part,)) for part in parts]
+    named = [(part.key, (part,)) for part in parts]
     try:
-        done = run_tasks(
-            tasks,
-            jobs=jobs,
-            scheduler=scheduler,
-            finished=None if finished is None else lambda task, found: finished(task.key, found),
-        )
+        done = run_parts(retrain, named, jobs=jobs, scheduler=scheduler, observer=observer, finished=finished)
     finally:
         forget()
     results = []
