@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tarfile
+import tomllib
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -30,6 +32,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, cwd=ROOT)
     (built,) = folder.iterdir()
     return built
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that the source distribution holds."""
+    folder = tmp_path_factory.mktemp("sdist")
+    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", folder, cwd=ROOT)
+    (built,) = folder.iterdir()
+    with tarfile.open(built) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / built.name.removesuffix(".tar.gz")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +78,38 @@ def test_the_wheel_holds_both_packages_and_nothing_else(wheel: Path):
     assert any(name.endswith(".toml") for name in names)
     assert metadata["Name"] == "masktools"
     assert metadata["Version"] == masktools.__version__
+
+
+def test_the_metadata_say_what_an_index_shows(wheel: Path):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = Parser().parsestr(archive.read(name).decode())
+    assert metadata["Summary"] == project["description"]
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata["Requires-Python"] == project["requires-python"]
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert metadata.get_payload() == (ROOT / "README.md").read_text("utf-8")
+    assert {"Author", "Keywords", "Classifier", "Project-URL"} <= set(metadata)
+    assert {f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)} <= set(
+        metadata.get_all("Classifier")
+    )
+
+
+def test_the_source_distribution_makes_the_same_wheel(wheel: Path, unpacked: Path, tmp_path: Path):
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, cwd=unpacked)
+    with zipfile.ZipFile(wheel) as ours, zipfile.ZipFile(tmp_path / wheel.name) as theirs:
+        assert {name: ours.read(name) for name in ours.namelist()} == {
+            name: theirs.read(name) for name in theirs.namelist()
+        }
+
+
+def test_the_source_distribution_can_be_tested_and_cited(unpacked: Path):
+    for name in ("tests/test_wheel.py", "fixtures/README.md", "docs/format.md", "Makefile", "constraints.txt"):
+        assert (unpacked / name).is_file()
+    for name in ("LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff"):
+        assert (unpacked / name).read_bytes() == (ROOT / name).read_bytes()
+    assert [path for path in unpacked.rglob("*") if path.stat().st_size > 1_000_000] == []
 
 
 def test_the_program_runs_beside_files_of_the_same_names(installed: Path, elsewhere: Path):
