@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from masktools_train.compacting.compact import compact
 from masktools_train.compacting.network import compact_model
 from masktools_train.compacting.proof import outputs, seconds_per_batch
-from masktools_train.masked_layers import prunable_weights
 from masktools_train.models import build_model
 from masktools_train.recipe import load_recipe, resolve_recipe
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.training import train
 
 TRAINED: dict[str, dict[str, Any]] = {

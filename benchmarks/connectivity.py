@@ -44,8 +44,8 @@ def resnet50(density: float) -> tuple[Topology, Masks]:
     import torch
 
     from masktools_train.budgets import layer_counts
-    from masktools_train.masked_layers import prunable_weights
     from masktools_train.models import build_model
+    from masktools_train.sparse_layer import prunable_weights
     from masktools_train.tracing import trace
 
     model = build_model("resnet50", {}, (3, 224, 224), 1000)

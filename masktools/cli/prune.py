@@ -1,15 +1,18 @@
 """``masktools prune``: prune trained networks further."""
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
 from masktools.cli.command import Command
-from masktools.cli.options import DeviceOption, EpochOption, PlotOption, QuietOption
+from masktools.cli.options import DeviceOption, EpochOption, JobsOption, PlotOption, QuietOption, SchedulerOption
 from masktools.cli.output import FormatOption, OutputOption, emit
 from masktools.cli.settings import numbers
 from masktools.errors import MasktoolsError
+
+if TYPE_CHECKING:
+    from masktools_train.reevaluate.pruned_network import Left
 
 __all__ = ["COMMAND", "CriterionName", "ScopeName", "prune"]
 
@@ -89,6 +92,8 @@ def prune(
     ] = None,
     epoch: EpochOption = None,
     device: DeviceOption = "auto",
+    jobs: JobsOption = 1,
+    scheduler: SchedulerOption = None,
     quiet: QuietOption = False,
     plot: PlotOption = None,
     format: FormatOption = None,  # noqa: A002
@@ -99,7 +104,7 @@ def prune(
     Raises
     ------
     MasktoolsError
-        If a run cannot be pruned as asked.
+        If a run cannot be pruned as asked, or a training fails; all others of its run are finished first.
     """
     if finetune_lr is not None and finetune_epochs is None:
         raise MasktoolsError("--finetune-lr goes with --finetune-epochs, which is not given")
@@ -115,6 +120,10 @@ def prune(
 
     opened = [open_run(run) for run in runs]
     several = len(opened) > 1
+
+    def said(name: str, left: "Left") -> None:
+        progress.say(f"{name}: accuracy {left.accuracy:.4f}, trained on {left.finetuned:.4f}")
+
     with ending_on_sigterm(), TrainingProgress(quiet, lines=1) as progress:
         results = [
             prune_further(
@@ -132,7 +141,10 @@ def prune(
                 finetune_lr=finetune_lr,
                 out=out / run.name if several and out is not None else out,
                 device=device,
+                jobs=jobs,
+                scheduler=scheduler,
                 observer=progress,
+                finished=None if finetune_epochs is None else said,
             )
             for run in opened
         ]
@@ -142,7 +154,8 @@ def prune(
     if plot is not None:
         from masktools.plots import plot_prune, save_plot
 
-        save_plot(plot_prune(groups if several else results), plot)
+        chances = sorted({result.chance_accuracy for result in results})
+        save_plot(plot_prune(groups if several else results, chances=chances), plot)
 
 
 COMMAND = Command(
@@ -155,7 +168,7 @@ COMMAND = Command(
         "masktools prune runs/dnw-s0 --criterion saliency --scope layer --shares 1,0.5,0.25 --format csv",
         "masktools prune runs/dnw-s0 runs/dnw-s1 runs/rigl-s0 runs/rigl-s1 --shares 1,0.5,0.2,0.1",
         "masktools prune runs/resnet20-s0 --recalibrate",
-        "masktools prune runs/dnw-s0 --finetune-epochs 2 --out runs/dnw-s0-pruned",
+        "masktools prune runs/dnw-s0 --finetune-epochs 2 --jobs 2 --out runs/dnw-s0-pruned",
     ),
     details=(
         "Several runs are summarised by algorithm and density, with intervals over runs. Beside the accuracy: how much "

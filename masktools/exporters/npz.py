@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masktools.exporters.parameters import MASK, array_names, parameters
+from masktools.exporters.parameters import named_arrays
 from masktools.structure.source import Recorded
 
 __all__ = ["write_npz"]
@@ -38,15 +38,10 @@ def write_npz(moment: Recorded, path: Path, graph: str = "") -> None:  # noqa: A
     SnapshotError
         If the snapshot cannot be read.
     """
-    array_names(moment, "", MASK)
+    arrays = named_arrays(moment)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
-        for parameter in parameters(moment):
-            weight = parameter.weight
-            if weight is not None:
-                _add(archive, parameter.name, weight)
-            _add(archive, f"{parameter.name}{MASK}", parameter.mask)
-        for name, tensor in moment.snapshot.tensors().items():
-            _add(archive, name, tensor)
+        for array in arrays:
+            _add(archive, array.name, array.read())
 
 
 def _add(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:

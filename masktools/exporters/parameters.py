@@ -1,7 +1,8 @@
 """The parameters of a recorded network one by one, as other programs want them: whole, and the mask of each layer."""
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from masktools.errors import StructureError
 from masktools.snapshot.content import axis_order
 from masktools.structure.source import Recorded
 
-__all__ = ["MASK", "Parameter", "about", "array_names", "parameters"]
+__all__ = ["MASK", "NamedArray", "Parameter", "about", "array_names", "named_arrays", "parameters"]
 
 MASK = "_mask"
 """What the name of a mask ends with, after the name of its weight."""
@@ -101,3 +102,62 @@ def array_names(moment: Recorded, *endings: str) -> None:
     twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
     if twice is not None:
         raise StructureError(f"{snapshot.path}: two arrays would have the name {twice!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedArray:
+    """An array that is to be written.
+
+    Parameters
+    ----------
+    name
+        Its name in the file.
+    read
+        Reads it, once its turn has come.
+    """
+
+    name: str
+    read: Callable[[], NDArray[Any]]
+
+
+def named_arrays(moment: Recorded) -> Iterator[NamedArray]:
+    """Yield every array of a network: weights with inactive ones 0, masks, other tensors.
+
+    Parameters
+    ----------
+    moment
+        The network at one moment.
+
+    Returns
+    -------
+    iterator of NamedArray
+        Of each layer the weight, where it was recorded, and the mask; then all others.
+
+    Raises
+    ------
+    StructureError
+        If two arrays would have the same name.
+    SnapshotError
+        If the snapshot cannot be read.
+    """
+    array_names(moment, "", MASK)
+    return _arrays(moment)
+
+
+def _arrays(moment: Recorded) -> Iterator[NamedArray]:
+    for parameter in parameters(moment):
+        if moment.snapshot.layer(parameter.name).weights != "none":
+            yield NamedArray(parameter.name, functools.partial(_weight, parameter))
+        yield NamedArray(f"{parameter.name}{MASK}", functools.partial(_mask, parameter))
+    for name, tensor in moment.snapshot.tensors().items():
+        yield NamedArray(name, functools.partial(np.asarray, tensor))
+
+
+def _weight(parameter: Parameter) -> NDArray[Any]:
+    weight = parameter.weight
+    assert weight is not None  # noqa: S101  (asked for only where there is one)
+    return weight
+
+
+def _mask(parameter: Parameter) -> NDArray[Any]:
+    return parameter.mask

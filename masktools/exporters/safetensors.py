@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masktools.exporters.parameters import MASK, Parameter, about, array_names, parameters
+from masktools.exporters.parameters import about, named_arrays
 from masktools.snapshot.layout import little
 from masktools.structure.source import Recorded
 
@@ -72,7 +72,6 @@ def write_safetensors(moment: Recorded, path: Path, graph: str = "") -> None:  #
     SnapshotError
         If the snapshot cannot be read.
     """
-    array_names(moment, "", MASK)
     entries = sorted(_entries(moment), key=lambda entry: -entry.dtype.itemsize)
     header: dict[str, Any] = {"__metadata__": about(moment)}
     end = 0
@@ -95,29 +94,7 @@ def write_safetensors(moment: Recorded, path: Path, graph: str = "") -> None:  #
 
 def _entries(moment: Recorded) -> list[_Entry]:
     entries = []
-    for parameter in parameters(moment):
-        weight = parameter.stored
-        shape = parameter.mask.shape
-        if weight is not None:
-            entries.append(_Entry(parameter.name, weight.dtype, shape, _weight_of(parameter)))
-        entries.append(_Entry(f"{parameter.name}{MASK}", np.dtype(np.bool_), shape, _mask_of(parameter)))
-    for name, tensor in moment.snapshot.tensors().items():
-        entries.append(_Entry(name, tensor.dtype, tensor.shape, _kept(tensor)))
+    for array in named_arrays(moment):
+        found = array.read()
+        entries.append(_Entry(array.name, found.dtype, found.shape, array.read))
     return entries
-
-
-def _kept(tensor: NDArray[Any]) -> Callable[[], NDArray[Any]]:
-    return lambda: tensor
-
-
-def _weight_of(parameter: Parameter) -> Callable[[], NDArray[Any]]:
-    def read() -> NDArray[Any]:
-        weight = parameter.weight
-        assert weight is not None  # noqa: S101  # it had one when the header was made
-        return weight
-
-    return read
-
-
-def _mask_of(parameter: Parameter) -> Callable[[], NDArray[Any]]:
-    return lambda: parameter.mask

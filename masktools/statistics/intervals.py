@@ -50,6 +50,11 @@ def mean_interval(values: Iterable[float], confidence: float = 0.95) -> Interval
     confidence
         Between 0 and 1, both excluded.
 
+    Returns
+    -------
+    Interval
+        The mean and both ends; these are None for a single repetition.
+
     Raises
     ------
     StructureError

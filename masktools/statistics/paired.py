@@ -70,6 +70,11 @@ def paired_difference(a: Iterable[float], b: Iterable[float], confidence: float 
     confidence
         Between 0 and 1, both excluded.
 
+    Returns
+    -------
+    PairedDifference
+        The mean, both ends and two p-values; of a single pair the mean alone.
+
     Raises
     ------
     StructureError

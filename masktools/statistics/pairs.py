@@ -50,6 +50,11 @@ def mean_over_pairs(matrix: Sequence[Sequence[float | None]], confidence: float 
     confidence
         Between 0 and 1, both excluded.
 
+    Returns
+    -------
+    PairMean
+        The mean and both ends; each is None where it is not defined.
+
     Raises
     ------
     StructureError

@@ -123,6 +123,11 @@ def kaplan_meier(deaths: Mapping[int, float], censored: Mapping[int, float], con
     confidence
         Of the intervals, between 0 and 1, both excluded.
 
+    Returns
+    -------
+    SurvivalCurve
+        One point for every duration at which something ended or was last seen, ascending.
+
     Raises
     ------
     StructureError

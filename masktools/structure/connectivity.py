@@ -62,6 +62,11 @@ def connectivity(
     seed, jobs
         What they follow from, and the number of processes.
 
+    Returns
+    -------
+    Connectivity
+        Each layer in network order, and the whole network.
+
     Raises
     ------
     RunError
@@ -116,6 +121,11 @@ def connectivity_of(
         As for `connectivity`.
     weights
         Values by layer name; neural persistence is not defined without.
+
+    Returns
+    -------
+    Connectivity
+        Each layer in network order, and the whole network.
 
     Raises
     ------

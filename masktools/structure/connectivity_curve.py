@@ -57,6 +57,11 @@ def connectivity_curve(
     measures, of, null, draws, seed, jobs
         As for `masktools.connectivity`; every epoch has random masks of its own, because its densities may be its own.
 
+    Returns
+    -------
+    ConnectivityCurve
+        One `Connectivity` an epoch, by rising epoch.
+
     Raises
     ------
     RunError, SnapshotError, StructureError

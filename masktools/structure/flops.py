@@ -11,14 +11,14 @@ __all__ = ["FlopSummary", "flops_of"]
 class FlopSummary:
     """What a forward pass takes, and training up to there; a multiplication with its addition is two.
 
+    A number that the log does not have is None.
+
     Parameters
     ----------
     forward, forward_dense
         FLOPs of a forward pass for one example, under the masks and with all weights.
     training, training_dense
         Those of all steps that were taken, as trained and as if all weights had been active.
-
-    A number that the log does not have is None.
     """
 
     forward: float | None

@@ -121,6 +121,11 @@ def overlap_of(
     labels
         What the two are called in an error.
 
+    Returns
+    -------
+    Overlap
+        Each layer in network order, and all together beside chance.
+
     Raises
     ------
     StructureError

@@ -146,6 +146,11 @@ def summarize(run: Run | str | os.PathLike[str], epoch: int | None = None, last:
     last
         How many of the last records of the log to include.
 
+    Returns
+    -------
+    RunSummary
+        The layers at that epoch, and what the files of the run say of it.
+
     Raises
     ------
     StructureError

@@ -108,6 +108,11 @@ def neuron_graph(
     edges
         The edges of its layers, if they are known.
 
+    Returns
+    -------
+    NeuronGraph
+        Every edge leads from a unit to one of a higher number.
+
     Raises
     ------
     StructureError

@@ -7,7 +7,7 @@ from small_runs import CLASSES, recipe
 from masktools_train import prune
 from masktools_train.data import load_data
 from masktools_train.initialization import initial_model
-from masktools_train.reevaluate import prune as pruning
+from masktools_train.reevaluate import pruning
 
 
 def kept_masks(monkeypatch, run, **options):

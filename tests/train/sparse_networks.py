@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from masktools_train.masked_layers import prunable_weights
+from masktools_train.sparse_layer import prunable_weights
 
 
 def sparse(model, density, seed=0, dense=()):

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 
 from masktools.errors import RecipeError
 from masktools_train.data import Dataset, load_data
-from masktools_train.data.batches import Batches
 from masktools_train.progress import SilentObserver
 from masktools_train.recipe import load_recipe, resolve_recipe
 from masktools_train.seeding import generator
@@ -30,7 +29,7 @@ def images(count=12, channels=2, height=5, width=6):
 @settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 70), st.integers(0, 5), st.integers(0, 10))
 def test_an_epoch_sees_every_example_once(count, size, epoch, seed):
-    batches = Batches(numbered(count), size, seed)
+    batches = numbered(count).training(size, seed)
     seen, lengths = [], []
     for inputs, targets in batches.epoch(epoch):
         assert torch.equal(inputs[:, 1], 10.0 * targets)
@@ -48,8 +47,8 @@ AUGMENT = [(), ("flip",), ("shift",), ("flip", "shift"), ("shift", "flip")]
 @pytest.mark.parametrize("augment", AUGMENT)
 @pytest.mark.parametrize("start", range(6))
 def test_entering_in_the_middle_gives_the_same_batches(augment, start):
-    whole = list(Batches(images(), 5, 1, augment).epoch(3)) * 1
-    part = list(Batches(images(), 5, 1, augment).epoch(3, start))
+    whole = list(images().training(5, 1, augment).epoch(3)) * 1
+    part = list(images().training(5, 1, augment).epoch(3, start))
     assert len(part) == max(0, 3 - start)
     for (a, b), (c, d) in zip(whole[start:], part, strict=True):
         assert torch.equal(a, c)
@@ -58,7 +57,7 @@ def test_entering_in_the_middle_gives_the_same_batches(augment, start):
 
 def test_epochs_and_seeds_have_orders_of_their_own():
     def order(seed, epoch):
-        return torch.cat([targets for _, targets in Batches(numbered(50), 8, seed).epoch(epoch)]).tolist()
+        return torch.cat([targets for _, targets in numbered(50).training(8, seed).epoch(epoch)]).tolist()
 
     orders = [tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)]
     assert len(set(orders)) == 9
@@ -68,8 +67,8 @@ def test_epochs_and_seeds_have_orders_of_their_own():
 
 @pytest.mark.parametrize("augment", AUGMENT)
 def test_augmentation_does_not_change_the_order(augment):
-    plain = [targets for _, targets in Batches(images(), 5, 1).epoch(0)]
-    other = [targets for _, targets in Batches(images(), 5, 1, augment).epoch(0)]
+    plain = [targets for _, targets in images().training(5, 1).epoch(0)]
+    other = [targets for _, targets in images().training(5, 1, augment).epoch(0)]
     assert all(torch.equal(a, b) for a, b in zip(plain, other, strict=True))
 
 
@@ -101,7 +100,7 @@ def slowly(data, seed, epoch, augment, most):
 @pytest.mark.parametrize("augment", AUGMENT)
 def test_flips_and_shifts_equal_a_slow_loop(augment, most):
     data = images(count=30)
-    found = torch.cat([inputs for inputs, _ in Batches(data, 7, 5, augment, most).epoch(2)]).numpy()
+    found = torch.cat([inputs for inputs, _ in data.training(7, 5, augment, most).epoch(2)]).numpy()
     expected, flips, moves = slowly(data, 5, 2, augment, most)
     np.testing.assert_array_equal(found, expected)
     if "flip" in augment:
@@ -115,12 +114,12 @@ def test_flips_and_shifts_equal_a_slow_loop(augment, most):
 
 def test_what_is_no_image_cannot_be_augmented():
     with pytest.raises(RecipeError, match="are no images and cannot be augmented"):
-        Batches(numbered(4), 2, 0, ["flip"])
+        numbered(4).training(2, 0, ["flip"])
 
 
 def test_inputs_are_normalised_float32():
     data = images()
-    (inputs, targets), *_ = Batches(data, 12, 0).epoch(0)
+    (inputs, targets), *_ = data.training(12, 0).epoch(0)
     assert inputs.dtype == torch.float32
     raw = data.train_inputs.double()
     expected = (raw - raw.mean((0, 2, 3), keepdim=True)) / raw.std((0, 2, 3), correction=0, keepdim=True)

@@ -20,9 +20,9 @@ from masktools_train import compact, compact_model, train
 from masktools_train.compacting import compact as running
 from masktools_train.compacting import network
 from masktools_train.compacting.proof import Proof, check, outputs, seconds_per_batch
-from masktools_train.masked_layers import prunable_weights
 from masktools_train.models import build_model
 from masktools_train.models.conv import Conv
+from masktools_train.sparse_layer import prunable_weights
 
 PICTURE = (3, 16, 16)
 

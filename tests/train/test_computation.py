@@ -11,7 +11,7 @@ from masktools.errors import RecipeError
 from masktools_train.computation import Computation, deterministic
 from masktools_train.optimizers import build_optimizer
 from masktools_train.progress import SilentObserver
-from masktools_train.recipe import ComputationSpec
+from masktools_train.recipe_tables import ComputationSpec
 from masktools_train.trainer import Trainer
 
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from small_runs import blobs, recipe
 from torch import multiprocessing
 
 import masktools as mt
-from masktools.errors import RecipeError
+from masktools.errors import RecipeError, TrainingError
 from masktools_train.data.dataset import Dataset
 from masktools_train.distributed import Agreement, Processes, join, launched, leads
 from masktools_train.progress import SilentObserver
@@ -153,3 +153,13 @@ def test_a_batch_too_small_for_all_is_an_error():
 def test_sparse_execution_is_for_one_process():
     with pytest.raises(RecipeError, match="execution 'auto' is for one process"):
         Trainer(recipe("static", execution="auto"), together.CPU, SilentObserver(), processes=Processes(0, 2))
+
+
+def test_processes_that_cannot_meet(monkeypatch):
+    """For example where a scheduler sets their number, and nobody an address."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(TrainingError, match=r"launched together cannot meet: .*MASTER_ADDR"):
+        join(torch.device("cpu"))
+    assert not torch.distributed.is_initialized()

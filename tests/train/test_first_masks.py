@@ -7,7 +7,7 @@ from user_loop import NAMES, net, sparse, step
 
 from masktools.errors import RecipeError
 from masktools_train.algorithms import DNW, LTR, Dense, RigL, Static
-from masktools_train.masked_layers import prunable_weights
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.sparsifier import Sparsifier
 
 

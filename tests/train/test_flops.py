@@ -25,9 +25,9 @@ from masktools_train import compact, erk, train
 from masktools_train.algorithms import DNW
 from masktools_train.flop_account import FlopAccount
 from masktools_train.flops import ForwardCost, forward_cost
-from masktools_train.masked_layers import prunable_weights
 from masktools_train.models import REGISTRY, build_model
 from masktools_train.progress import SilentObserver
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.sparsifier import Sparsifier
 from masktools_train.tracing import trace
 from masktools_train.trainer import Trainer
@@ -422,7 +422,7 @@ def test_tables_say_it_in_few_digits():
     )
     text = " ".join(as_table(run_document(summary)).split())
     assert "forward pass, one example 1.98 G 8.18 G 0.242 training, all steps so far 3.14 E 9.42 E 0.333" in text
-    assert "forward_flops 1.98 G training_flops 3.14 E training_flops_dense -" in text
+    assert "forward_flops 1.98 G training_flops 3.14 E The last 1 records" in text
     planned = as_table(plan_document(plan(settings("static"), "cpu")))
     assert "a forward pass takes 102 FLOPs an example, 0.212 of the dense network's." in " ".join(planned.split())
     trained = as_table(training_document([train(settings("dense"), device="cpu").to_dict()]))

@@ -31,7 +31,7 @@ from masktools.structure.reevaluation import ReinitResult, VariantResult
 from masktools.structure.robustness import PrunePoint, PruneResult
 from masktools.structure.sweep import SweepPart, SweepResult
 from masktools_train.progress import EpochRecord
-from masktools_train.training import TrainResult
+from masktools_train.train_result import TrainResult
 
 SETTINGS = {"DrawPlan", "Recipe"}
 """What has `to_dict` and is no result: it says what is to be done."""

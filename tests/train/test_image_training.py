@@ -12,7 +12,7 @@ from small_runs import recipe
 from test_train_resume import StopAt, StoppedError
 
 from masktools.cli.app import main
-from masktools.errors import RecipeError
+from masktools.errors import RecipeError, RunError
 from masktools.runs import open_run
 from masktools_train import compact, prune, train
 from masktools_train.data import REGISTRY, ImageFolder, decoding
@@ -45,6 +45,10 @@ def own_folder(path):
     return ImageFolder(path, size=SIZE, workers=0)
 
 
+def busy_folder(path, workers):
+    return ImageFolder(path, size=SIZE, workers=workers)
+
+
 @pytest.fixture(scope="module")
 def whole(root, tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "run"
@@ -67,6 +71,34 @@ def test_resuming_ends_with_the_same_bits(stop, workers, root, tmp_path):
         train(wanted, tmp_path / "parts", device="cpu", observer=StopAt(**stop))
     train(wanted, tmp_path / "parts", device="cpu", resume=True)
     assert differences(open_run(tmp_path / "whole"), open_run(tmp_path / "parts")) == []
+
+
+def test_resuming_may_have_other_workers_but_no_other_images(root, tmp_path):
+    train(settings(root, "dnw"), tmp_path / "whole", device="cpu")
+    with pytest.raises(StoppedError):
+        train(settings(root, "dnw"), tmp_path / "parts", device="cpu", observer=StopAt(1))
+    larger = settings(root, "dnw", data__options={"path": str(root), "size": 2 * SIZE, "workers": 0})
+    with pytest.raises(RunError, match=f"another recipe: data.options.size was {SIZE}, is {2 * SIZE}"):
+        train(larger, tmp_path / "parts", device="cpu", resume=True)
+    train(settings(root, "dnw", 2), tmp_path / "parts", device="cpu", resume=True)
+    # Those of the epochs that had them, and nothing else.
+    found = differences(open_run(tmp_path / "whole"), open_run(tmp_path / "parts"))
+    assert found == ["epoch 2 config", "epoch 3 config"]
+
+
+def test_workers_of_other_data_may_be_anything(root, tmp_path):
+    own = {"data__name": "test_image_training:busy_folder"}
+    with pytest.raises(StoppedError):
+        train(
+            settings(root, **own, data__options={"path": str(root), "workers": 0}),
+            tmp_path,
+            device="cpu",
+            observer=StopAt(1),
+        )
+    with pytest.raises(RunError, match=r"data.options.workers was 0, is 1"):
+        train(
+            settings(root, **own, data__options={"path": str(root), "workers": 1}), tmp_path, device="cpu", resume=True
+        )
 
 
 @pytest.mark.parametrize("algorithm", ["snip", "grasp", "synflow", "ltr-it"])

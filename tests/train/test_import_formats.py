@@ -1,6 +1,7 @@
 """Every format: files as its program writes them, and the masks and weights that become of them."""
 
 import json
+import shutil
 from collections import OrderedDict
 
 import numpy as np
@@ -188,6 +189,12 @@ def test_open_lth(tmp_path, net):
     ]
     for snapshot in open_run(tmp_path / "run"):
         check(snapshot, net, kept[snapshot.epoch])
+    for place in (replicate, replicate.parent / "one"):
+        (replicate.parent / "one").mkdir(exist_ok=True)
+        if place != replicate:
+            shutil.copytree(replicate / "level_0", place / "level_0")
+        with pytest.raises(CheckpointError, match=f"{place}: is a replicate of open_lth; give the file with the masks"):
+            imported(tmp_path, replicate / "level_0" / "main" / "mask.pth", masks=place)
     (replicate / "level_1" / "main" / "mask.pth").unlink()
     with pytest.raises(CheckpointError, match=r"level_1/main/mask.pth: is missing"):
         imported(tmp_path, replicate)

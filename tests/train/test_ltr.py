@@ -8,7 +8,6 @@ import torch
 from small_runs import recipe
 
 from masktools.errors import RecipeError
-from masktools_train.data.batches import Batches
 from masktools_train.progress import SilentObserver
 from masktools_train.recipe import load_recipe, resolve_recipe
 from masktools_train.trainer import Trainer
@@ -74,7 +73,7 @@ def test_rewinding_restores_weights_schedule_and_data_order_with_a_fresh_optimiz
     by_level = levels(trainer)
     first = by_level[0]
     assert [entry["step"] for entry in first] == list(range(24))
-    assert len(by_level) == len(trainer._counts) > 2
+    assert len(by_level) == len(trainer._levels.counts) > 2
     for level, entries in by_level.items():
         if level == 0:
             continue
@@ -151,7 +150,7 @@ def test_the_share_can_be_another():
     trainer, _ = run("0it", algorithm__density=0.1, algorithm__options__prune_rate=0.5, epochs=1)
     counts = [trainer.sparsifier.size]  # 120 + 96 + 24
     assert counts == [240]
-    assert trainer._counts == [240, 120, 60, 30, 24]
+    assert trainer._levels.counts == [240, 120, 60, 30, 24]
 
 
 def test_buffers_rewind_too():
@@ -172,7 +171,7 @@ def test_dense_layers_are_never_pruned():
 
 def test_density_one_is_a_single_level():
     trainer, _ = run("1ep", algorithm__density=1.0)
-    assert trainer._counts == [240]
+    assert trainer._levels.counts == [240]
     assert trainer.planned_steps == len(trainer.seen) == 24
 
 
@@ -184,7 +183,7 @@ def test_rewinding_to_the_end_or_beyond_is_refused(rewind):
 
 def test_the_order_of_the_data_is_that_of_the_batches_alone():
     trainer, _ = run("3it")
-    fresh = Batches(trainer.data, 16, trainer.recipe.seed)
+    fresh = trainer.data.training(16, trainer.recipe.seed)
     for entry in trainer.seen:
         number, offset = divmod(entry["step"], PER_EPOCH)
         inputs, _ = next(iter(fresh.epoch(number, offset)))

@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn import functional
 
 from masktools_train.algorithms.static import Static
-from masktools_train.masked_layers import prunable_weights
 from masktools_train.models import REGISTRY, build_model
 from masktools_train.models.vit import Attention
 from masktools_train.models.wide_resnet import PreActivationBlock
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.sparsifier import Sparsifier
 
 

@@ -11,11 +11,11 @@ from test_budgets import SHAPES as RESNET50
 from masktools.cli.train import MODELS
 from masktools.errors import RecipeError
 from masktools_train.budgets import erk
-from masktools_train.masked_layers import prunable_weights
 from masktools_train.models import REGISTRY, build_model
 from masktools_train.models.mobilenet import scaled
 from masktools_train.models.vit import fitting_patch
 from masktools_train.models.wide_resnet import WideResNet
+from masktools_train.sparse_layer import prunable_weights
 
 DOCS = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
 MNIST, CIFAR, IMAGENET = ((1, 28, 28), 10), ((3, 32, 32), 10), ((3, 224, 224), 1000)

@@ -84,7 +84,8 @@ NAN = np.where(np.arange(24).reshape(6, 4) == 5, np.nan, X)
         ((X, Y, X, Y[:5]), "test inputs .* do not fit"),
         ((X, np.eye(6)[Y], X, Y), "do not fit"),
         ((X[:, 0], Y, X, Y), "do not fit"),
-        ((X[:0], Y[:0], X, Y), "do not fit"),
+        ((X[:0], Y[:0], X, Y), "there are no training examples"),
+        ((X, Y, X[:0], Y[:0]), "there are no test examples"),
         ((X, Y, X[:, :3], Y), "inputs differ"),
         ((X, Y - 1, X, Y), "class numbers"),
         ((X, Y, X, Y - 1), "class numbers"),
@@ -203,3 +204,20 @@ def test_the_working_directory_is_looked_into_last(tmp_path, monkeypatch):
     assert sys.path[-1] == str(tmp_path)
     with pytest.raises(RecipeError, match="model 'broken_alone:net' cannot be imported: SyntaxError"):
         build_model("broken_alone:net", {}, [4], 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("digits", {"split_seed": "x"}),
+        ("digits", {"test_share": "x"}),
+        ("idx", {"path": 3}),
+        ("image-folder", {"path": 3}),
+        ("image-folder", {"path": ".", "size": "x", "resize": "y"}),
+    ],
+)
+def test_options_of_another_kind_are_one_sentence(name, options):
+    with pytest.raises(RecipeError, match="data"):
+        load_data(name, options)
+    with pytest.raises(RecipeError, match="model 'mobilenet-v2' does not take these options"):
+        build_model("mobilenet-v2", {"width": "x"}, (3, 32, 32), 10)

@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from pruned import accuracy_by_hand, brute_force, kept_masks
 from small_runs import recipe
+from torch import nn
 
 from masktools.errors import RecipeError, RunError
 from masktools.runs import RunWriter, open_run
@@ -204,3 +206,35 @@ def test_layers_that_share_a_weight(tmp_path):
     for epoch in (0, 4):
         point = prune(run, device="cpu", shares=[1], epoch=epoch).curve[0]
         assert point.accuracies == (run.metrics[epoch]["test_accuracy"],)
+
+
+class Shown(nn.Module):
+    """Holds the weight of a linear layer, under another name, before the layer does: as tied embeddings are held."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.table = weight
+
+
+class Borrowing(nn.Module):
+    def __init__(self, features, classes):
+        super().__init__()
+        layer = nn.Linear(features, features)
+        self.shown, self.layer, self.head = Shown(layer.weight), layer, nn.Linear(features, classes)
+
+    def forward(self, inputs):
+        return self.head(torch.relu(self.layer(inputs)) @ self.shown.table)
+
+
+def borrowing(input_shape, classes):
+    return Borrowing(input_shape[0], classes)
+
+
+def test_a_weight_that_another_module_holds_first(tmp_path):
+    train(recipe("dnw", model__name="test_prune:borrowing"), tmp_path / "run", device="cpu")
+    run = open_run(tmp_path / "run")
+    assert list(run.final.layers) == ["layer.weight", "head.weight"]
+    result = prune(run, device="cpu", shares=[1, 0.5], criterion="saliency", out=tmp_path / "out")
+    assert result.curve[0].accuracies == (run.metrics[-1]["test_accuracy"],)
+    half = open_run(tmp_path / "out" / "saliency-global-0.5")
+    assert prune(half, device="cpu", shares=[1]).curve[0].accuracies == result.curve[1].accuracies

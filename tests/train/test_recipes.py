@@ -121,6 +121,21 @@ def test_overrides_win_over_everything():
     )
 
 
+def test_the_table_of_the_algorithm_may_be_overridden_as_a_whole():
+    raw = written(
+        algorithm={"name": "dnw", "density": 0.3, "dense_layers": ["first"]}, algorithms={"rigl": {"alpha": 0.5}}
+    )
+    table = {"name": "rigl", "options": {"delta_t": 7}}
+    found = resolve_recipe(raw, {"algorithm": table, "algorithm.density": 0.2}).algorithm
+    assert (found.name, found.density, found.distribution, found.dense_layers) == ("rigl", 0.2, "erk", ())
+    assert found.options == {"alpha": 0.5, "delta_t": 7, "t_end": 0.75}
+    assert table == {"name": "rigl", "options": {"delta_t": 7}}
+    with pytest.raises(RecipeError, match="distribution 'uniform' does not go with ltr; use global"):
+        resolve_recipe(raw, {"algorithm": {"name": "ltr", "distribution": "uniform"}})
+    with pytest.raises(RecipeError, match=r"algorithm.options.delta_t: unknown key"):
+        resolve_recipe(raw, {"algorithm": {"name": "dnw", "options": {"delta_t": 7}}})
+
+
 @pytest.mark.parametrize("key", ["model", "data"])
 def test_another_model_or_data_set_drops_the_options_of_the_first(key):
     raw = written(

@@ -9,7 +9,7 @@ from masktools.errors import SnapshotError
 from masktools.runs import open_run
 from masktools_train import Recorder, Sparsifier
 from masktools_train.algorithms import DNW, RigL
-from masktools_train.masked_layers import prunable_weights
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.tracing import trace
 
 

@@ -9,8 +9,8 @@ from masktools.errors import RecipeError, RunError, SnapshotError, TaskError
 from masktools.runs import open_run
 from masktools_train import reinit, train
 from masktools_train.initialization import initial_model
-from masktools_train.masked_layers import prunable_weights
 from masktools_train.progress import SilentObserver
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.trainer import Trainer
 
 VARIANTS = ("original", "new", "layer-shuffled")

@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from small_runs import recipe
 
-from masktools_train.seeding import derive, generator, numpy_generator, seeded
+from masktools_train import train
+from masktools_train.seeding import derive, generator, numpy_generator, reseed, seeded
 
 
 def test_a_stream_is_the_same_whatever_was_drawn_before():
@@ -67,3 +69,13 @@ def test_seeded_puts_the_state_back_after_an_error():
     with pytest.raises(ZeroDivisionError):
         fail()
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_generators_of_other_devices_are_left_alone(monkeypatch):
+    """`torch.manual_seed` would seed those of all devices, of which only the one that trains is put back."""
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("all devices were seeded"))
+    before = torch.get_rng_state()
+    train(recipe("snip", model__name="small_runs:noisy", epochs=1), device="cpu")
+    assert torch.equal(torch.get_rng_state(), before)
+    reseed(7, [torch.device("cpu")])
+    assert torch.initial_seed() == 7

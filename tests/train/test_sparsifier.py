@@ -9,7 +9,7 @@ from torch import nn
 from user_loop import OPTIMIZERS, net, sparse, state_sized, step
 
 from masktools_train.algorithms import DNW, LTR, SET, Dense, EdgePopup, RigL, Static
-from masktools_train.masked_layers import prunable_weights
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.sparsifier import Sparsifier
 
 

@@ -6,7 +6,7 @@ from small_networks import Net, graph, kinds, tokens
 from torch import nn
 
 from masktools.topology.graph import Heads, Node, View
-from masktools_train.masked_layers import prunable_weights
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.tracing import TraceError, trace
 
 functional = nn.functional

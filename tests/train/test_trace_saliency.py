@@ -8,13 +8,13 @@ from oracle_networks import NETWORKS
 from oracle_transformers import TRANSFORMERS
 
 from masktools.topology.reach import effective_masks
-from masktools_train.masked_layers import prunable_weights
 from masktools_train.models.conv import Conv
 from masktools_train.models.imagenet_resnet import Bottleneck, ResNet
 from masktools_train.models.mlp import MLP
 from masktools_train.models.mobilenet import MobileNetV2
 from masktools_train.models.resnet import CifarResNet
 from masktools_train.models.vit import VisionTransformer
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.tracing import trace
 
 BUILT_IN = {

@@ -6,7 +6,7 @@ from small_networks import graph, images
 from torch import nn
 
 from masktools.topology.graph import Node, Window
-from masktools_train.masked_layers import prunable_weights
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.tracing import trace
 
 

@@ -12,9 +12,9 @@ from masktools.runs import open_run
 from masktools_train import train
 from masktools_train.evaluation import evaluate
 from masktools_train.initialization import initial_model
-from masktools_train.masked_layers import prunable_weights
 from masktools_train.optimizers import build_optimizer
 from masktools_train.progress import SilentObserver
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.trainer import Trainer
 from masktools_train.training import plan
 
@@ -184,6 +184,26 @@ def test_label_smoothing_and_the_schedule_reach_the_steps():
     assert smooth.final.train_loss > sharp.final.train_loss + 0.2
     cosine = train(recipe("static"), None, device="cpu").records
     assert cosine[4].lr == pytest.approx(0.1 * 0.5 * (1 + math.cos(math.pi * 23 / 24)))
+
+
+def test_large_inputs_are_evaluated_in_smaller_batches():
+    """Small ones as ever, a thousand at a time; of large ones, as many as have 64 MiB, and one at least."""
+
+    class Asked(Exception):  # noqa: N818
+        pass
+
+    class Pictures:
+        def __init__(self, shape):
+            self.input_shape, self.test_targets = shape, torch.zeros(5, dtype=torch.int64)
+
+        def testing(self, size, processes=None):
+            raise Asked(size)
+
+    sizes = {(3, 32, 32): 1024, (64,): 1024, (1, 128, 128): 1024, (3, 224, 224): 111, (3, 20000, 20000): 1}
+    for shape, size in sizes.items():
+        with pytest.raises(Asked, match=f"^{size}$"):
+            evaluate(torch.nn.Linear(2, 2), Pictures(shape))
+        assert size == 1 or size * 4 * math.prod(shape) <= 2**26
 
 
 def test_test_metrics_do_not_depend_on_batches_and_leave_the_mode(tmp_path):

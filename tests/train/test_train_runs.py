@@ -14,9 +14,9 @@ from masktools.runs import STATE, open_run
 from masktools_train import train
 from masktools_train.evaluation import evaluate
 from masktools_train.initialization import initial_model
-from masktools_train.masked_layers import prunable_weights
 from masktools_train.progress import SilentObserver
 from masktools_train.recipe import Recipe
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.tracing import trace
 from masktools_train.trainer import Trainer
 from masktools_train.training import plan, run_name

@@ -129,7 +129,7 @@ def test_random_masks_and_initial_weights_are_those_of_the_cpu():
 def test_an_epoch_of_training_waits_only_at_its_end(name):
     trainer = Trainer(recipe(name), torch.device("cuda"), SilentObserver())
     trainer.model.train()
-    trainer._remember_rewind_point()
+    trainer._levels.remember(trainer.model, trainer.sparsifier.step)
     trainer._train_epoch()
     with no_waiting():
         trainer._train_epoch()

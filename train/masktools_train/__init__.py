@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from masktools_train.sparsifier import Sparsifier
     from masktools_train.sweeps import Training, sweep, train_part, trainings
     from masktools_train.tracing import trace
-    from masktools_train.training import TrainResult, train
+    from masktools_train.train_result import TrainResult
+    from masktools_train.training import train
 
 _HOMES = {
     "CompactNetwork": "masktools_train.compacting.network",
@@ -34,7 +35,7 @@ _HOMES = {
     "Retrained": "masktools_train.reevaluate.retraining",
     "Retraining": "masktools_train.reevaluate.retraining",
     "Sparsifier": "masktools_train.sparsifier",
-    "TrainResult": "masktools_train.training",
+    "TrainResult": "masktools_train.train_result",
     "Training": "masktools_train.sweeps",
     "UntracedWarning": "masktools_train.own_graph",
     "compact": "masktools_train.compacting.compact",

@@ -33,6 +33,16 @@ def uniform(shapes: Shapes, density: float) -> dict[str, int]:
         Weight shape of each layer.
     density
         Share of weights to keep, ``0 < density <= 1``.
+
+    Returns
+    -------
+    dict
+        Number of weights to keep of each layer, in the order of `shapes`.
+
+    Raises
+    ------
+    RecipeError
+        If the density is out of range.
     """
     share = exact_density(density)
     return {name: math.ceil(share * math.prod(shape)) for name, shape in shapes.items()}
@@ -51,6 +61,16 @@ def erk(shapes: Shapes, density: float) -> dict[str, int]:
         Weight shape of each layer.
     density
         Share of all weights to keep, ``0 < density <= 1``.
+
+    Returns
+    -------
+    dict
+        Number of weights to keep of each layer, in the order of `shapes`.
+
+    Raises
+    ------
+    RecipeError
+        If the density is out of range.
 
     References
     ----------

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from masktools.topology.graph import Topology
 from masktools_train.evaluation_mode import evaluating
-from masktools_train.masked_layers import prunable_weights
 from masktools_train.recording.errors import TraceError
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.tracing import checked, names_of, record
 
 __all__ = ["topology_from_edges"]
@@ -45,6 +45,11 @@ def topology_from_edges(
     join
         How several edges into one name are joined: ``add`` (unless told otherwise), ``mul``, ``concat`` along axis 1,
         or ``concat:-1`` along the last axis; in the order of the edges. A name that is no module is a joint.
+
+    Returns
+    -------
+    Topology
+        The operator graph, checked against the weights of the model.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """Loss and accuracy of a model on held-out examples."""
 
 import dataclasses
+import math
 
 import torch
 from torch import nn
@@ -20,8 +21,17 @@ class Score:
     accuracy: float
 
 
+_MOST_EXAMPLES, _MOST_BYTES = 1024, 1 << 26
+"""How many examples are evaluated at a time, and how much memory their inputs may take: 111 of 224 x 224 pixels."""
+
+
+def _fitting(input_shape: tuple[int, ...]) -> int:
+    """Return how many inputs in float32 are evaluated at a time."""
+    return max(1, min(_MOST_EXAMPLES, _MOST_BYTES // (4 * max(1, math.prod(input_shape)))))
+
+
 @torch.no_grad()
-def evaluate(model: nn.Module, data: Data, batch_size: int = 1024, processes: Processes | None = None) -> Score:
+def evaluate(model: nn.Module, data: Data, batch_size: int | None = None, processes: Processes | None = None) -> Score:
     """Return loss and accuracy on the test examples, in evaluation mode.
 
     Parameters
@@ -31,10 +41,17 @@ def evaluate(model: nn.Module, data: Data, batch_size: int = 1024, processes: Pr
     data
         On the device of the model.
     batch_size
-        Examples at a time; the result does not depend on it.
+        Examples at a time; but for rounding the result does not depend on it. None takes 1024, or as many as have
+        64 MiB of inputs.
     processes
         Who evaluates together, each a share; all get the same result.
+
+    Returns
+    -------
+    Score
+        Over all test examples.
     """
+    batch_size = _fitting(data.input_shape) if batch_size is None else batch_size
     device = next(model.parameters()).device
     loss = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)

@@ -1,9 +1,8 @@
 """How many floating-point operations a forward pass takes."""
 
-import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from masktools_train.error_text import first_line
 from masktools_train.probe import Probe
 from masktools_train.sparse_layer import prunable_weights
 from masktools_train.tracing import slow_attention
@@ -80,7 +80,14 @@ def forward_cost(model: nn.Module, example: Tensor) -> ForwardCost:
     counter = FlopCounterMode(display=False)
     by_weight = _ByWeight(counter, weights)
     # Fused kernels of attention have no count on every device; the plain products do, and as many.
-    with _borrowed(model), torch.no_grad(), slow_attention(), sdpa_kernel(SDPBackend.MATH), counter, by_weight:
+    with (
+        Probe(model, None, None, 0).looking(evaluating=True),
+        torch.no_grad(),
+        slow_attention(),
+        sdpa_kernel(SDPBackend.MATH),
+        counter,
+        by_weight,
+    ):
         model(example)
     spent = {name: count // len(example) for name, count in by_weight.spent.items()}
     other = spent.pop(None, 0)
@@ -95,21 +102,8 @@ def forward_cost_where_known(model: nn.Module, example: Tensor, warned: Callable
     try:
         return forward_cost(model, example)
     except Exception as error:
-        first_line = str(error).strip().partition("\n")[0]
-        warned(f"FLOPs will not be known: {type(error).__name__}: {first_line}")
+        warned(f"FLOPs will not be known: {first_line(error)}")
         return None
-
-
-@contextlib.contextmanager
-def _borrowed(model: nn.Module) -> Iterator[None]:
-    """Lend the model in evaluation mode, and put back all that running it may change."""
-    buffers = [(module, item) for module in model.modules() for item in module.named_buffers(recurse=False)]
-    with Probe(model, None, None, 0).looking(evaluating=True):
-        try:
-            yield
-        finally:
-            for module, (name, buffer) in buffers:  # one may have been replaced, not written to
-                setattr(module, name, buffer)
 
 
 class _ByWeight(TorchDispatchMode):

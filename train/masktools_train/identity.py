@@ -18,7 +18,9 @@ __all__ = ["describe_recording", "describe_run"]
 _PACKAGES = ("masktools", "torch", "numpy", "h5py", "pillow")
 
 
-def describe_run(recipe: Recipe, device: torch.device, processes: int = 1) -> dict[str, Any]:
+def describe_run(
+    recipe: Recipe, device: torch.device, processes: int = 1, chance_accuracy: float | None = None
+) -> dict[str, Any]:
     """Return the content of ``run.json``.
 
     Parameters
@@ -29,10 +31,14 @@ def describe_run(recipe: Recipe, device: torch.device, processes: int = 1) -> di
         Where it trains.
     processes
         How many train it together.
+    chance_accuracy
+        Accuracy of always naming the most frequent test class: programs that read the log have no data to count it in.
     """
+    chance = {} if chance_accuracy is None else {"chance_accuracy": chance_accuracy}
     return {
         "name": recipe.name,
         "seed": recipe.seed,
+        **chance,
         "config": recipe.to_dict(),
         **_circumstances(device, processes),
     }
@@ -66,9 +72,16 @@ def _circumstances(device: torch.device, processes: int) -> dict[str, Any]:
         "device": describe_device(device),
         "processes": processes,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}},
+        "versions": _versions(),
         "git": _git(),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what a run depends on."""
+    packages = {name: metadata.version(name) for name in _PACKAGES}
+    # A package's metadata may leave out which build of torch this is: 2.13.0 may be 2.13.0+cu130.
+    return {"python": platform.python_version(), **packages, "torch": torch.__version__}
 
 
 def _git() -> dict[str, Any] | None:

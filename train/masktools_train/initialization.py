@@ -3,14 +3,16 @@
 import dataclasses
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from masktools.errors import RecipeError
 from masktools_train.models import build_model
+from masktools_train.probe import Probe
 from masktools_train.recipe import Recipe
 from masktools_train.seeding import seeded
 
-__all__ = ["Start", "initial_model", "load_into"]
+__all__ = ["Start", "check_model", "initial_model", "load_into"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,3 +63,39 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         if own[name].shape != value.shape:
             raise RecipeError(f"{name!r} has shape {tuple(value.shape)}, the model needs {tuple(own[name].shape)}")
     model.load_state_dict(dict(state), strict=False)
+
+
+def check_model(model: nn.Module, example: Tensor, name: str, classes: int) -> None:
+    """Run a model once, in evaluation mode, to see that it takes the inputs and gives a number for each class.
+
+    Parameters
+    ----------
+    model
+        The network; its buffers, modes and random numbers are left as they were.
+    example
+        A batch of inputs.
+    name
+        What the recipe calls the model.
+    classes
+        Number of classes of the data.
+
+    Raises
+    ------
+    RecipeError
+        If it does not.
+    """
+    try:
+        with Probe(model, None, None, 0).looking(evaluating=True), torch.no_grad():
+            outputs = model(example)
+    except Exception as error:  # whatever the user's code makes of inputs that it does not expect
+        raise RecipeError(
+            f"model {name!r} does not run on inputs of shape {tuple(example.shape[1:])}: {type(error).__name__}: "
+            f"{' '.join(str(error).split())}"
+        ) from error
+    if not isinstance(outputs, Tensor):
+        raise RecipeError(f"model {name!r} returns {type(outputs).__name__}, not one tensor of outputs")
+    if outputs.ndim != 2 or len(outputs) != len(example) or outputs.shape[1] < classes:
+        raise RecipeError(
+            f"model {name!r} returns outputs of shape {tuple(outputs.shape)} for {len(example)} inputs, which are no "
+            f"numbers for each of {classes} classes"
+        )

@@ -50,13 +50,17 @@ class Leader:
         return trainer
 
     def run(
-        self, trainer: Trainer, state: dict[str, Any] | None, each_epoch: Callable[[Trainer], None]
+        self,
+        trainer: Trainer,
+        state: dict[str, Any] | None,
+        each_epoch: Callable[[Trainer], None],
+        source: str = "the saved state",
     ) -> Sequence[EpochRecord]:
-        """Train from a state, or from the beginning, and return the records."""
+        """Train from a state, which comes from `source`, or from the beginning, and return the records."""
         self._say("run", state)
         self._listening = False
         if state is not None:
-            trainer.load_state_dict(state)
+            trainer.load_state_dict(state, source)
         trainer.run(each_epoch)
         return trainer.records
 

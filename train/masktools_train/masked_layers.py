@@ -16,7 +16,7 @@ from masktools_train.sparse_layer import SparseLayer, prunable_weights
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-__all__ = ["MaskedLayers", "SparseLayer", "prunable_weights"]
+__all__ = ["MaskedLayers"]
 
 
 class MaskedLayers:

@@ -69,6 +69,11 @@ def build(
     given
         What every builder of this kind is given.
 
+    Returns
+    -------
+    Any
+        What was built.
+
     Raises
     ------
     RecipeError
@@ -77,7 +82,9 @@ def build(
     builder = resolve(kind, name, registry)
     try:
         return builder(**given, **options)
-    except TypeError as error:
-        if "argument" not in str(error):
+    except (TypeError, ValueError) as error:
+        # What a function of the user's stumbles over is for its own traceback to say.
+        own = name not in registry
+        if own and not (isinstance(error, TypeError) and "argument" in str(error)):
             raise
         raise RecipeError(f"{kind} {name!r} does not take these options: {error}") from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from masktools_train.recipe import OptimizerSpec
+    from masktools_train.recipe_tables import OptimizerSpec
 
 __all__ = ["build_optimizer"]
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from masktools.errors import RecipeError
-from masktools_train.seeding import derive
+from masktools_train.kept_buffers import kept_buffers
+from masktools_train.seeding import derive, reseed
 
 __all__ = ["Batch", "Loss", "Probe"]
 
@@ -114,14 +115,9 @@ class Probe:
             Put the model into evaluation mode.
         """
         modes = [(module, module.training) for module in self.model.modules()]
-        buffers = [(buffer, buffer.detach().clone()) for buffer in self.model.buffers()]
         devices = {parameter.device for parameter in self.model.parameters() if parameter.is_cuda}
-        with torch.random.fork_rng(devices=list(devices)), torch.enable_grad():
-            # Not torch.manual_seed, which would seed the generators of all devices, those that are not put back too.
-            torch.default_generator.manual_seed(derive(self._seed, "probe"))
-            for device in devices:
-                with torch.cuda.device(device):
-                    torch.cuda.manual_seed(derive(self._seed, "probe"))
+        with torch.random.fork_rng(devices=list(devices)), torch.enable_grad(), kept_buffers(self.model):
+            reseed(derive(self._seed, "probe"), devices)
             try:
                 if evaluating:
                     self.model.eval()
@@ -129,6 +125,3 @@ class Probe:
             finally:
                 for module, mode in modes:
                     module.training = mode
-                with torch.no_grad():
-                    for buffer, value in buffers:
-                        buffer.copy_(value)

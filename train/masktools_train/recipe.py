@@ -5,133 +5,63 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
 from masktools.errors import RecipeError
+from masktools_train.recipe_tables import (
+    AlgorithmSpec,
+    ComputationSpec,
+    DataSpec,
+    Frozen,
+    ModelSpec,
+    OptimizerSpec,
+    OriginSpec,
+    ScheduleSpec,
+    SnapshotSpec,
+)
 
 if TYPE_CHECKING:
     from masktools_train.algorithms.base import Algorithm
 
-__all__ = [
-    "AlgorithmSpec",
-    "ComputationSpec",
-    "DataSpec",
-    "ModelSpec",
-    "OptimizerSpec",
-    "OriginSpec",
-    "Recipe",
-    "ScheduleSpec",
-    "SnapshotSpec",
-    "load_recipe",
-    "packaged_recipes",
-    "resolve_recipe",
-]
+__all__ = ["Recipe", "load_recipe", "packaged_recipes", "resolve_recipe"]
 
 
-class _Frozen(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class Recipe(Frozen):
+    """Everything that determines a training run, except the device.
 
-
-_Share = Annotated[float, pydantic.Field(gt=0, le=1)]
-_Decay = Annotated[float, pydantic.Field(ge=0, lt=1)]
-
-
-class ModelSpec(_Frozen):
-    """Which network: a built-in name or ``package.module:function``, and its keyword arguments."""
-
-    name: str
-    options: dict[str, Any] = {}
-
-
-class DataSpec(_Frozen):
-    """Which data: a built-in name or ``package.module:function``, its arguments, and augmentation."""
-
-    name: str
-    options: dict[str, Any] = {}
-    augment: tuple[Literal["crop", "flip", "shift"], ...] = ()
-    shift: int = pydantic.Field(4, ge=1)
-
-
-class OptimizerSpec(_Frozen):
-    """SGD or AdamW."""
-
-    name: Literal["sgd", "adamw"] = "sgd"
-    lr: float = pydantic.Field(0.1, gt=0)
-    momentum: float = pydantic.Field(0.9, ge=0, lt=1)
-    nesterov: bool = False
-    weight_decay: float = pydantic.Field(0.0, ge=0)
-    betas: tuple[_Decay, _Decay] = (0.9, 0.999)
-    eps: float = pydantic.Field(1e-8, gt=0)
-
-    @pydantic.model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> "OptimizerSpec":
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs a momentum above 0")
-        return self
-
-
-class ScheduleSpec(_Frozen):
-    """How the learning rate changes; epochs may be fractions."""
-
-    name: Literal["cosine", "step", "constant"] = "cosine"
-    warmup_epochs: float = pydantic.Field(0.0, ge=0)
-    milestones: tuple[float, ...] = ()
-    gamma: float = pydantic.Field(0.1, gt=0)
-
-    @pydantic.model_validator(mode="after")
-    def _step_needs_milestones(self) -> "ScheduleSpec":
-        if (self.name == "step") != bool(self.milestones):
-            raise ValueError("milestones (epochs) go with the schedule 'step', and it needs them")
-        return self
-
-
-class AlgorithmSpec(_Frozen):
-    """Which sparse training algorithm, how sparse, and its options."""
-
-    name: str = "dnw"
-    density: float = pydantic.Field(0.1, gt=0, le=1)
-    distribution: str | None = None
-    dense_layers: tuple[str, ...] = ()
-    layer_densities: dict[str, _Share] = {}
-    freeze_epoch: int | None = pydantic.Field(None, ge=0)
-    freeze_when: str | None = None
-    options: dict[str, Any] = {}
-
-
-class SnapshotSpec(_Frozen):
-    """What each snapshot stores of the weights."""
-
-    weights: Literal["active", "dense", "none"] = "active"
-    dtype: Literal["float16", "float32"] = "float32"
-
-
-class ComputationSpec(_Frozen):
-    """How the network is computed; every choice trains the same network, to rounding."""
-
-    precision: Literal["float32", "bfloat16"] = "float32"
-    channels_last: bool = False
-    compile: Literal["no", "default", "reduce-overhead", "max-autotune"] = "no"
-    fused: bool | None = None
-    """One kernel for the whole optimizer step; None does so on CUDA."""
-    deterministic: bool = False
-
-
-class OriginSpec(_Frozen):
-    """Where the first masks came from, when a recorded structure is trained again."""
-
-    variant: str
-    run: str
-    epoch: int
-    masks_digest: str
-    """Digest of all masks: what is trained again does not depend on where its run lies today."""
-    options: dict[str, Any] = {}
-    """What else the variant depends on."""
-
-
-class Recipe(_Frozen):
-    """Everything that determines a training run, except the device."""
+    Parameters
+    ----------
+    name
+        What the run is called.
+    seed
+        Seed of the weights, of the order of the data, and of all else that is drawn.
+    epochs
+        Length of training; of every level, where a method trains again and again.
+    batch_size
+        Examples a step.
+    label_smoothing
+        Of the loss, 0 to 1.
+    model
+        Which network.
+    data
+        Which examples.
+    optimizer
+        How weights change.
+    schedule
+        How the learning rate does.
+    algorithm
+        Which weights are active, and how that changes.
+    snapshot
+        What is stored of every epoch.
+    execution
+        How linear layers compute on a CPU: ``masked``, ``sparse`` or ``auto``.
+    computation
+        How the network is computed: precision, memory format, compilation.
+    origin
+        Where the first masks came from, when a recorded structure is trained again.
+    """
 
     name: str = "custom"
     seed: int = pydantic.Field(0, ge=0)
@@ -166,6 +96,11 @@ def load_recipe(source: str) -> dict[str, Any]:
     ----------
     source
         A packaged name, or the path of a TOML file.
+
+    Returns
+    -------
+    dict
+        The tables as they are written, and the ``name`` of the recipe.
 
     Raises
     ------
@@ -217,6 +152,8 @@ def resolve_recipe(raw: Mapping[str, Any], overrides: Mapping[str, Any] | None =
 
     tree: dict[str, Any] = json.loads(json.dumps(raw, default=str))
     overrides = dict(overrides or {})
+    if "algorithm" in overrides:  # the whole table: what follows looks at it before other keys are set
+        tree["algorithm"] = json.loads(json.dumps(overrides.pop("algorithm"), default=str))
     for key in ("model", "data", "algorithm", "algorithms"):
         _table(tree, key)
     by_algorithm = tree.pop("algorithms")

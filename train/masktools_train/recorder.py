@@ -20,6 +20,7 @@ from masktools_train.given_masks import GivenMasks, chosen_masks
 from masktools_train.identity import describe_recording
 from masktools_train.model_weights import model_weights
 from masktools_train.own_graph import graph_where_known
+from masktools_train.sharding import refuse_sharded_model
 from masktools_train.sparsifier import Sparsifier
 from masktools_train.wrapping import unwrapped
 
@@ -74,7 +75,7 @@ class Recorder:
     RunError
         If the directory holds a run and neither `resume` nor `overwrite` is set, or one of another configuration.
     RecipeError
-        If options exclude each other, or masks do not fit the model.
+        If options exclude each other, masks do not fit the model, or each process holds a part of the weights (FSDP).
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Recorder:
         ):
             if both:
                 raise RecipeError(f"{first}= and {second}= exclude each other")
+        refuse_sharded_model(model)
         self.writer = RunWriter(path)
         self._leads = not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
         self._config, self._resume, self._overwrite = dict(config or {}), resume, overwrite

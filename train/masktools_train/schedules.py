@@ -2,8 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-__all__ = ["SCHEDULES", "learning_rate_factor"]
+if TYPE_CHECKING:
+    from masktools_train.recipe import Recipe
+
+__all__ = ["SCHEDULES", "learning_rate", "learning_rate_factor"]
 
 
 def _constant(progress: float, milestones: Sequence[float], gamma: float) -> float:
@@ -58,3 +62,32 @@ def learning_rate_factor(
     if name == "step":
         return SCHEDULES[name](step, milestones, gamma)
     return SCHEDULES[name]((step - warmup_steps) / max(1, total_steps - warmup_steps), milestones, gamma)
+
+
+def learning_rate(recipe: "Recipe", step: int, steps_per_epoch: int) -> float:
+    """Return the learning rate that a step uses under a recipe.
+
+    Parameters
+    ----------
+    recipe
+        What is trained.
+    step
+        Number of optimizer steps taken before this one.
+    steps_per_epoch
+        Length of an epoch.
+
+    Returns
+    -------
+    float
+        The optimizer's, times the factor of the schedule.
+    """
+    schedule = recipe.schedule
+    factor = learning_rate_factor(
+        schedule.name,
+        step,
+        recipe.epochs * steps_per_epoch,
+        round(schedule.warmup_epochs * steps_per_epoch),
+        [round(milestone * steps_per_epoch) for milestone in schedule.milestones],
+        schedule.gamma,
+    )
+    return recipe.optimizer.lr * factor

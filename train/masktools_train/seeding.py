@@ -6,12 +6,12 @@ resuming therefore need no saved generator state, and adding one random draw cha
 
 import contextlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 
-__all__ = ["derive", "generator", "numpy_generator", "seeded"]
+__all__ = ["derive", "generator", "numpy_generator", "reseed", "seeded"]
 
 
 def derive(seed: int, purpose: str, *indices: int) -> int:
@@ -42,10 +42,27 @@ def numpy_generator(seed: int, purpose: str, *indices: int) -> np.random.Generat
     return np.random.default_rng(derive(seed, purpose, *indices))
 
 
+def reseed(seed: int, devices: Iterable[torch.device]) -> None:
+    """Seed torch's global generators, from which models draw: that of the CPU, and those of the given devices.
+
+    Parameters
+    ----------
+    seed
+        From `derive`.
+    devices
+        Those that a model is on; the CPU may be among them.
+    """
+    # Not torch.manual_seed, which would seed the generators of all devices, those that nobody puts back too.
+    torch.default_generator.manual_seed(seed)
+    for device in devices:
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+
+
 @contextlib.contextmanager
 def seeded(seed: int, purpose: str, *indices: int) -> Iterator[None]:
     """Seed torch's global CPU generator inside the block and put its state back afterwards."""
     with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed: that would seed the generators of all other devices too, for good.
-        torch.default_generator.manual_seed(derive(seed, purpose, *indices))
+        reseed(derive(seed, purpose, *indices), [])
         yield

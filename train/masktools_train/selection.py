@@ -1,6 +1,8 @@
 """Exactly the k largest, on any device and without waiting for it."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -56,7 +58,19 @@ def _kth_largest(flat: Tensor, k: int) -> Tensor:
     """Return the k-th largest value as a tensor of one element on the same device."""
     if flat.device.type == "cpu" and flat.dtype in (torch.float32, torch.float64):
         return torch.from_numpy(_kth_largest_here(flat.numpy(), k))
-    return torch.kthvalue(flat, flat.numel() - k + 1).values
+    with _any_of_equal_scores():
+        return torch.kthvalue(flat, flat.numel() - k + 1).values
+
+
+@contextlib.contextmanager
+def _any_of_equal_scores() -> Iterator[None]:
+    """Let a GPU find any one of equal scores where deterministic algorithms are asked for: the value is the same."""
+    wanted, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(wanted, warn_only=warns)
 
 
 def _kth_largest_here(values: NDArray[Any], k: int) -> NDArray[Any]:

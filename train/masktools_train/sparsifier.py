@@ -9,20 +9,18 @@ from torch.optim import Optimizer
 
 from masktools.errors import RecipeError
 from masktools_train.algorithms.base import Algorithm
-from masktools_train.execution.active_gradient import restrict_gradient, restrictable
-from masktools_train.execution.compact_step import steps_elementwise
-from masktools_train.execution.execution import Execution
 from masktools_train.layer_state import load_layers, mask_copy, mask_gradients, saved_layers
-from masktools_train.masked_layers import MaskedLayers, SparseLayer
 from masktools_train.model_weights import refuse_computed
 from masktools_train.probe import Batch, Loss
+from masktools_train.sharding import refuse_sharded_model, refuse_sharded_optimizer
+from masktools_train.sparse_steps import SparseSteps
 from masktools_train.step_hooks import StepHooks, innermost
 from masktools_train.wrapping import unwrapped
 
 __all__ = ["Sparsifier"]
 
 
-class Sparsifier(MaskedLayers):
+class Sparsifier(SparseSteps):
     """Makes training sparse by hooks on the optimizer: construct it, then train as before.
 
     >>> optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)  # doctest: +SKIP
@@ -38,9 +36,10 @@ class Sparsifier(MaskedLayers):
     ----------
     model
         Any module, wrapped (`torch.compile`, DistributedDataParallel) or not. Its linear and convolutional weights are
-        pruned; everything else trains as before.
+        pruned; everything else trains as before. Each process has to hold all of it, as it does not under FSDP.
     optimizer
-        Any optimizer over (at least) those weights that evaluates a closure at most once in a step.
+        Any optimizer over (at least) those weights that evaluates a closure at most once in a step, with all of its
+        state in this process.
     algorithm
         The rule, with its options.
     density
@@ -53,12 +52,15 @@ class Sparsifier(MaskedLayers):
         Seed of random masks.
     dense_layers
         Names of weights that stay dense; they do not count against the density. ``first`` and ``last`` are names too.
-    layer_densities
-        Densities of single layers, by name; they do not count against the density either.
     freeze_step
         Number of steps after which the masks stay as they are, for dynamic algorithms; None is never.
     masks
         Boolean masks of all layers to start from, in place of the algorithm's own first ones.
+    execution
+        How linear layers compute on a CPU: ``masked`` as dense ones, truly ``sparse``, or ``auto``, whichever a short
+        measurement finds faster. Results are equal to rounding.
+    layer_densities
+        Densities of single layers, by name; they do not count against the density either.
     steps_per_epoch
         Length of an epoch in steps, for algorithms that count in epochs (SET, SNFS).
     batches
@@ -66,9 +68,6 @@ class Sparsifier(MaskedLayers):
         takes the first batch, GraSP the first examples of every class, SynFlow only the shape of an input.
     loss
         Loss of outputs and targets for these, a mean over the batch; cross-entropy when None.
-    execution
-        How linear layers compute on a CPU: ``masked`` as dense ones, truly ``sparse``, or ``auto``, whichever a short
-        measurement finds faster. Results are equal to rounding.
 
     Attributes
     ----------
@@ -104,12 +103,16 @@ class Sparsifier(MaskedLayers):
     ) -> None:
         if freeze_step is not None:
             self._require_freezing(algorithm)
+        refuse_sharded_model(model)
         model = unwrapped(model)
         refuse_computed(model)
         super().__init__(
             model,
+            algorithm,
+            execution=execution,
+            distribution=distribution,
+            freeze_step=freeze_step,
             density=density,
-            distribution=_distribution(algorithm, distribution),
             total_steps=total_steps,
             seed=seed,
             dense_layers=dense_layers,
@@ -118,15 +121,7 @@ class Sparsifier(MaskedLayers):
             batches=batches,
             loss=loss,
         )
-        self.algorithm = algorithm
-        self.freeze_step = freeze_step
-        self.dense_gradient_steps = 0
-        self._model = model
         self._hooks: StepHooks | None = None
-        self._restricted: list[nn.Linear] = []
-        self._compact: list[SparseLayer] = []
-        self._state_is_dense = False
-        self.execution = Execution(execution, model, self.layers)
         self.attach(optimizer)
         # Whoever looks at the network first sees it dense, and differentiates it twice.
         self.execution.prepare(possible=False, dense_gradient=False)
@@ -149,12 +144,13 @@ class Sparsifier(MaskedLayers):
         RecipeError
             If the optimizer does not train all the layers, or evaluates a closure several times in a step.
         """
-        self.detach()
         optimizer = innermost(optimizer)
+        refuse_sharded_optimizer(optimizer)
         known = {id(p) for group in optimizer.param_groups for p in group["params"]}
         missing = [layer.name for layer in self.layers if id(layer.parameter) not in known]
         if missing:
             raise RecipeError(f"the optimizer does not train {missing[0]!r}")
+        self.detach()
         self._hooks = StepHooks(optimizer, self._begin_step, self._end_step, self._abandon_step, self._settle)
         self.optimizer = optimizer
         self.step = step
@@ -175,21 +171,6 @@ class Sparsifier(MaskedLayers):
             self._settle(self.optimizer)
         self.execution.prepare(possible=False, dense_gradient=False)
 
-    def _prepare(self) -> None:
-        """Tell the layers what the next step asks of them."""
-        dense = not self.frozen and self.algorithm.reads_dense_gradient(self.step + 1, self.total_steps)
-        self.execution.prepare(self.frozen or not self.algorithm.trains_dense, dense)
-
-    @property
-    def selects_every_step(self) -> bool:
-        """Whether the masks are selected anew at every step."""
-        return self.algorithm.trains_dense and not self.frozen
-
-    @property
-    def frozen(self) -> bool:
-        """Whether the masks do not change any more."""
-        return not self.algorithm.dynamic or (self.freeze_step is not None and self.step >= self.freeze_step)
-
     def freeze(self) -> None:
         """Keep the masks as they are from now on, as `freeze_step` does.
 
@@ -203,12 +184,6 @@ class Sparsifier(MaskedLayers):
             self.freeze_step = self.step
             self._freeze()
             self._prepare()
-
-    @staticmethod
-    def _require_freezing(algorithm: Algorithm) -> None:
-        reason = algorithm.why_not_frozen()
-        if reason is not None:
-            raise RecipeError(f"freeze: {reason}")
 
     @torch.no_grad()
     def mask_gradients(self) -> None:
@@ -241,91 +216,6 @@ class Sparsifier(MaskedLayers):
         """
         mask_copy(self.layers, model)
 
-    def _follow(self) -> None:
-        for layer in self.layers:
-            layer.follow()
-
-    def _begin_step(self, optimizer: Optimizer) -> None:
-        self._follow()
-        number = self.step + 1
-        self._compact = []
-        if not self.frozen:
-            self.dense_gradient_steps += self.algorithm.reads_dense_gradient(number, self.total_steps)
-            if self.algorithm.reads_dense_gradient(number, self.total_steps):
-                self.execution.settle(optimizer)
-            if self.algorithm.replace_step(self):
-                # Without gradients the optimizer skips every parameter: the update stands in for the step.
-                optimizer.zero_grad(set_to_none=True)
-                return
-            if self.algorithm.trains_dense:
-                self.algorithm.expose(self)
-                return
-            if self.algorithm.keeps_dense_state:
-                return
-        elif all(layer.count == layer.size for layer in self.layers):
-            self.dense_gradient_steps += 1
-        self._compact = self.execution.begin(optimizer)
-        self._state_is_dense = True
-        if steps_elementwise(optimizer):
-            # What the optimizer makes of an inactive weight is gone after the step, and its state when it grows: to
-            # multiply the gradients too would double what masking costs.
-            return
-        mask_gradients(self.layers, self._compact)
-
-    def _end_step(self, optimizer: Optimizer) -> None:
-        self.execution.end(optimizer)
-        if not self.frozen:
-            if self.algorithm.trains_dense:
-                self.algorithm.conceal(self)
-            self.algorithm.after_step(self)
-        self.step += 1
-        if self.freeze_step == self.step:
-            self._freeze()
-        self.apply_masks(self._compact)
-        self._prepare()
-
-    @torch.no_grad()
-    def _abandon_step(self, optimizer: Optimizer) -> None:
-        """Take back what was prepared for a step that does not come about."""
-        self.execution.end(optimizer)
-        if not self.frozen and self.algorithm.trains_dense:
-            self.algorithm.conceal(self)
-        self.apply_masks()
-
-    @torch.no_grad()
-    def _settle(self, optimizer: Optimizer) -> None:
-        """Make the optimizer's state what it says it is: in the shape of the weights, and 0 where the mask is."""
-        self.execution.settle(optimizer)
-        kept_up = self.algorithm.trains_dense or self.algorithm.keeps_dense_state
-        if self._state_is_dense and (self.frozen or not kept_up):
-            for layer in self.layers:
-                self.clear_state(layer, layer.mask)
-            self._state_is_dense = False
-
-    def _freeze(self) -> None:
-        """Fix the masks: from here on no gradient of an inactive weight is of any use."""
-        for layer in self.layers:
-            # What trained behind the mask is given up with its optimizer state.
-            layer.dense = None
-            self.clear_state(layer, layer.mask)
-            for module in self._model.modules():
-                if not isinstance(module, nn.Linear) or module.weight is not layer.parameter:
-                    continue
-                if restrictable(module) and not self.execution.covers(layer):
-                    restrict_gradient(module, layer.mask)
-                    self._restricted.append(module)
-
-    def clear_state(self, layer: SparseLayer, keep: Tensor) -> None:
-        """Set optimizer state of the parameter's shape to 0 where `keep` is 0."""
-        if self.optimizer is not None:
-            self.execution.settle(self.optimizer, layer)
-        super().clear_state(layer, keep)
-
-    def _thaw(self) -> None:
-        """Let frozen layers compute all gradients again."""
-        while self._restricted:
-            del self._restricted.pop().forward
-
     def state_dict(self) -> dict[str, Any]:
         """Return everything that changes, for `load_state_dict`."""
         return {
@@ -354,12 +244,3 @@ class Sparsifier(MaskedLayers):
             self._freeze()
         self.execution.load_state_dict(state.get("execution", {}))
         self._prepare()
-
-
-def _distribution(algorithm: Algorithm, distribution: str | None) -> str:
-    choices = algorithm.distributions
-    if distribution is None:
-        return algorithm.distributions[0]
-    if distribution not in choices:
-        raise RecipeError(f"distribution {distribution!r} does not go with {algorithm.name}; use {', '.join(choices)}")
-    return distribution

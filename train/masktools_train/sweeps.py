@@ -59,6 +59,11 @@ def trainings(
     recipe, grid, seeds, overrides, out
         As for `sweep`.
 
+    Returns
+    -------
+    list of Training
+        Combination by combination in the order of the grid, each by seed.
+
     Raises
     ------
     RecipeError
@@ -119,6 +124,11 @@ def train_part(part: Training, device: str = "auto", observer: Observer | None =
     observer
         Who watches.
 
+    Returns
+    -------
+    dict
+        What `TrainResult.to_dict` returns, without the configuration.
+
     Raises
     ------
     MasktoolsError
@@ -168,6 +178,11 @@ def sweep(
         Who watches each training, where they are done in this process.
     finished
         Called with the name and the result of each part that is done.
+
+    Returns
+    -------
+    SweepResult
+        One part for each combination and seed, in the order of `trainings`.
 
     Raises
     ------

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from masktools.errors import StructureError
 from masktools.topology.graph import Node, Topology
 from masktools.topology.shapes import check_shapes
+from masktools_train.error_text import first_line
 from masktools_train.evaluation_mode import evaluating
-from masktools_train.masked_layers import prunable_weights
 from masktools_train.recording.calls import flat
 from masktools_train.recording.errors import TraceError, UnfollowedError
 from masktools_train.recording.modes import CompiledCodeGuard, OperatorRecorder
 from masktools_train.recording.recording import Recording
+from masktools_train.sparse_layer import prunable_weights
 
 __all__ = ["Method", "TraceError", "checked", "names_of", "record", "slow_attention", "trace"]
 
@@ -41,6 +42,11 @@ def trace(model: nn.Module, example: Tensor | tuple[Tensor, ...], *, method: Met
         several.
     method
         ``eager`` runs the model itself, ``export`` the exported one; ``auto`` the second where the first fails.
+
+    Returns
+    -------
+    Topology
+        The operator graph, checked against the weights of the model.
 
     Raises
     ------
@@ -93,7 +99,7 @@ def _by_export(model: nn.Module, examples: tuple[Tensor, ...]) -> Topology:
             # Without in-place operations, and otherwise no further taken apart.
             exported = torch.export.export(model, examples, strict=False).run_decompositions({}).module()
     except Exception as error:  # whatever export fails with, it is that the model cannot be followed so
-        raise TraceError(f"torch.export fails: {_first_line(error)}") from error
+        raise TraceError(f"torch.export fails: {first_line(error)}") from error
     names = {id(parameter): name for name, parameter in reversed(names_of(model))}
     found = dict(model.named_parameters(remove_duplicate=False))
     parameters = [
@@ -171,7 +177,3 @@ def slow_attention() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"

@@ -1,10 +1,8 @@
 """Train a recipe into a run directory."""
 
 import contextlib
-import dataclasses
 import functools
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +10,15 @@ import pydantic
 import torch
 
 from masktools.errors import RunError
-from masktools.frames import ToFrame
 from masktools.run_files import METRICS, RUN_JSON, read_identity, read_metrics
 from masktools.run_lock import locked
-from masktools.runs import RunWriter
+from masktools.runs import STATE, RunWriter
 from masktools.structure.configuration import flatten
 from masktools_train.background import BackgroundWriter
 from masktools_train.capture import Capture
 from masktools_train.checkpoint import copied, load_state, remove_state, save_state
-from masktools_train.data import Data
+from masktools_train.data import INDIFFERENT, Data
+from masktools_train.data.source import chance_accuracy
 from masktools_train.devices import describe_device, pick_device
 from masktools_train.distributed import join
 from masktools_train.identity import describe_run
@@ -28,57 +26,10 @@ from masktools_train.initialization import Start
 from masktools_train.leading import Leader, follow
 from masktools_train.progress import EpochRecord, Observer, SilentObserver
 from masktools_train.recipe import Recipe
+from masktools_train.train_result import TrainResult
 from masktools_train.trainer import Trainer
 
-__all__ = ["TrainResult", "plan", "run_name", "train"]
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainResult(ToFrame):
-    """What training ended with.
-
-    Parameters
-    ----------
-    run
-        The run directory, or None if nothing was written.
-    config
-        The resolved recipe.
-    device
-        Where it was trained.
-    records
-        One entry an epoch, from epoch 0 on.
-    """
-
-    run: Path | None
-    config: Mapping[str, Any]
-    device: str
-    records: tuple[EpochRecord, ...]
-
-    @property
-    def final(self) -> EpochRecord:
-        """Record of the last epoch."""
-        return self.records[-1]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain values."""
-        return {
-            "run": None if self.run is None else str(self.run),
-            "device": self.device,
-            "epochs": self.final.epoch,
-            "test_accuracy": self.final.test_accuracy,
-            "test_loss": self.final.test_loss,
-            "active": self.final.active,
-            "density": self.final.density,
-            "dense_gradient_steps": self.final.dense_gradient_steps,
-            "frozen_epoch": self.final.frozen_epoch,
-            "forward_flops": self.final.forward_flops,
-            "forward_flops_dense": self.final.forward_flops_dense,
-            "training_flops": self.final.training_flops,
-            "training_flops_dense": self.final.training_flops_dense,
-            "steps": self.final.step,
-            "seconds": round(math.fsum(record.seconds for record in self.records), 3),
-            "config": dict(self.config),
-        }
+__all__ = ["plan", "run_name", "train"]
 
 
 def run_name(recipe: Recipe) -> str:
@@ -164,6 +115,11 @@ def train(
     data
         The recipe's data, on the device, where it is at hand already; None loads it.
 
+    Returns
+    -------
+    TrainResult
+        A record for every epoch; in every process the same.
+
     Raises
     ------
     RecipeError
@@ -207,7 +163,7 @@ def _recorded(
         state = load_state(writer.path)
         # Metrics are written after the state, and the state is removed last: without one, the run is finished.
         if state is None and (writer.path / METRICS).is_file():
-            records = [EpochRecord(**record) for record in read_metrics(writer.path / METRICS)]
+            records = _records(writer.path / METRICS)
             leader.finished(records)
             return _result(writer.path, recipe, target, records)
         return _run(leader, trainer or leader.make(), writer, state)
@@ -221,7 +177,8 @@ def _run(leader: Leader, trainer: Trainer, writer: RunWriter, state: dict[str, A
     """Train to the end, from a state or the beginning, and write every epoch in the background."""
     recipe = trainer.recipe
     if state is None:
-        writer.describe(describe_run(recipe, trainer.device, leader.processes.world))
+        guessing = chance_accuracy(trainer.data)
+        writer.describe(describe_run(recipe, trainer.device, leader.processes.world, guessing))
     capture = Capture(
         trainer.model,
         trainer.sparsifier,
@@ -244,7 +201,7 @@ def _run(leader: Leader, trainer: Trainer, writer: RunWriter, state: dict[str, A
         background.submit(write)
 
     with BackgroundWriter() as background:
-        leader.run(trainer, state, each_epoch)
+        leader.run(trainer, state, each_epoch, str(writer.path / STATE))
     # A run that was stopped just before this has its last state, but perhaps not its last metrics.
     writer.metrics([record.to_dict() for record in trainer.records])
     remove_state(writer.path)
@@ -255,13 +212,25 @@ def _result(path: Path | None, recipe: Recipe, device: torch.device, records: Se
     return TrainResult(path, recipe.to_dict(), describe_device(device), tuple(records))
 
 
+def _records(path: Path) -> list[EpochRecord]:
+    """Return what a finished run says of its epochs."""
+    try:
+        records = [EpochRecord(**record) for record in read_metrics(path)]
+    except TypeError as error:  # keys of another program, or of a later version
+        raise RunError(f"{path}: was not written by this version's training: {error}") from error
+    if not records:
+        raise RunError(f"{path}: holds no epoch, and there is no state to go on from; overwrite the run")
+    return records
+
+
 def _check_same_recipe(path: Path, recipe: Recipe) -> None:
     recorded = read_identity(path / RUN_JSON).get("config", {})
     # A key that there was not yet when the run began had the value that is its default now.
     with contextlib.suppress(pydantic.ValidationError):
         recorded = Recipe.model_validate(recorded).to_dict()
     theirs, ours = flatten(recorded), flatten(recipe.to_dict())
-    different = sorted(key for key in theirs | ours if theirs.get(key) != ours.get(key))
+    free = {f"data.options.{name}" for name in INDIFFERENT.get(recipe.data.name, ())}
+    different = sorted(key for key in theirs | ours if key not in free and theirs.get(key) != ours.get(key))
     if different:
         key = different[0]
         raise RunError(

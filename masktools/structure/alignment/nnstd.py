@@ -93,6 +93,11 @@ def nnstd(
     topology
         The operator graph.
 
+    Returns
+    -------
+    Nnstd
+        Each layer in network order, and all together.
+
     Raises
     ------
     StructureError

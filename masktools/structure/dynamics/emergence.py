@@ -56,6 +56,11 @@ def emergence(
     draws, seed, jobs
         Number of random masks of each snapshot, what they follow from, and the number of processes.
 
+    Returns
+    -------
+    Emergence
+        The emergence epoch, of each layer too, and one point of the curve a snapshot.
+
     Raises
     ------
     StructureError

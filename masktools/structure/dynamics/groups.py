@@ -95,6 +95,11 @@ def emergence_many(
     threshold, window, null, draws, seed, jobs
         As for `masktools.emergence`.
 
+    Returns
+    -------
+    Emergences
+        The runs in the order given, and the groups of those that differ only in the seed.
+
     Raises
     ------
     StructureError

@@ -59,6 +59,11 @@ def criteria(run: Run | str | os.PathLike[str], epoch: int | None = None, weight
         mask keeps and some that it leaves out had a trained value: the epoch of the mask where weights train behind
         it, and for iterated pruning the end of the level before, by whose weights the mask was chosen.
 
+    Returns
+    -------
+    Criteria
+        One entry a criterion, in the order of the registry; none where no weights could be used, and then why.
+
     Raises
     ------
     StructureError

@@ -137,6 +137,11 @@ def sign_stability(run: Run | str | os.PathLike[str]) -> SignStability:
         A run directory or an opened run. Snapshots are taken one by one: in memory are the weights of one layer, and
         of all layers the initial signs and a mask.
 
+    Returns
+    -------
+    SignStability
+        One entry for each snapshot after the first that holds weights; where there is none, why.
+
     Raises
     ------
     StructureError

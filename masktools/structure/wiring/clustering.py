@@ -90,6 +90,11 @@ def clustering(mask: NDArray[np.bool_], groups: int = 1) -> Clustering:
     groups
         Number of groups of a convolution.
 
+    Returns
+    -------
+    Clustering
+        The counts, and their expectations from the density and from the number of edges alone.
+
     Raises
     ------
     StructureError

@@ -91,6 +91,11 @@ def layer_cores(mask: NDArray[np.bool_], groups: int = 1) -> LayerCores:
     groups
         Number of groups of a convolution.
 
+    Returns
+    -------
+    LayerCores
+        The number of the innermost core, and how many units of either side it has.
+
     Raises
     ------
     StructureError

@@ -87,6 +87,11 @@ def degree_shapes(mask: NDArray[np.bool_], groups: int = 1) -> LayerDegreeShape:
     groups
         Number of groups of a convolution.
 
+    Returns
+    -------
+    LayerDegreeShape
+        One shape for the output units, one for the input units.
+
     Raises
     ------
     StructureError

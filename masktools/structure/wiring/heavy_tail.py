@@ -114,6 +114,11 @@ def heavy_tails(mask: NDArray[np.bool_], groups: int = 1, least: int = 50) -> La
     least
         Number of units that a tail has at least.
 
+    Returns
+    -------
+    LayerTails
+        One fit for the output units, one for the input units.
+
     Raises
     ------
     StructureError

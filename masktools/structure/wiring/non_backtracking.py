@@ -86,6 +86,11 @@ def layer_non_backtracking(mask: NDArray[np.bool_], groups: int = 1, work: float
         It depends on the machine in no way whether they are enough. They are where the second eigenvalue stands out,
         and up to some 1000 units at either side where it does not.
 
+    Returns
+    -------
+    NonBacktracking
+        The eigenvalues, their ratios and bounds; None where there are none, or they could not be settled.
+
     Raises
     ------
     StructureError

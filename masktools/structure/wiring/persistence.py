@@ -96,6 +96,11 @@ def network_persistence(
     p
         Order of the norm.
 
+    Returns
+    -------
+    NetworkPersistence
+        Of each layer in the order of the masks, and the mean over them.
+
     Raises
     ------
     StructureError

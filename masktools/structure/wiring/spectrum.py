@@ -88,6 +88,11 @@ def layer_spectrum(mask: NDArray[np.bool_], groups: int = 1) -> LayerSpectrum:
         Number of groups of a convolution. Groups are not joined, so ``sigma_2`` is then most often the ``sigma_1`` of
         another group.
 
+    Returns
+    -------
+    LayerSpectrum
+        Both values, what random layers of the same density have, and the bound for regular ones.
+
     Raises
     ------
     StructureError

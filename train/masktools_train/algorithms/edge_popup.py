@@ -14,7 +14,8 @@ from masktools_train.selection import top_k_mask
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from masktools_train.masked_layers import MaskedLayers, SparseLayer
+    from masktools_train.masked_layers import MaskedLayers
+    from masktools_train.sparse_layer import SparseLayer
 
 __all__ = ["EdgePopup"]
 

@@ -16,7 +16,8 @@ from masktools_train.algorithms.rigl import exchange
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from masktools_train.masked_layers import MaskedLayers, SparseLayer
+    from masktools_train.masked_layers import MaskedLayers
+    from masktools_train.sparse_layer import SparseLayer
 
 __all__ = ["SNFS"]
 

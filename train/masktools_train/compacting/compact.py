@@ -24,8 +24,8 @@ from masktools_train.data.source import first_inputs
 from masktools_train.devices import pick_device
 from masktools_train.flops import forward_cost
 from masktools_train.identity import describe_run
-from masktools_train.masked_layers import prunable_weights
 from masktools_train.reevaluate.restored import Restored
+from masktools_train.sparse_layer import prunable_weights
 
 __all__ = ["compact"]
 
@@ -61,6 +61,11 @@ def compact(
         Delete the run in `out` first.
     device
         ``auto``, ``cpu`` or ``cuda:N``.
+
+    Returns
+    -------
+    CompactReport
+        What went and what stayed, the proof, and the cost before and after.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from masktools_train.compacting.plan import Plan, plan_of, reading_of
 from masktools_train.compacting.proof import check, exact_arithmetic, proof_of
 from masktools_train.compacting.sets import UnitSet, unit_sets
 from masktools_train.compacting.surgery import cut, set_masked
-from masktools_train.masked_layers import prunable_weights
+from masktools_train.sparse_layer import prunable_weights
 from masktools_train.tracing import trace
 
 __all__ = ["CompactNetwork", "compact_model"]

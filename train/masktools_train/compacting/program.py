@@ -10,6 +10,7 @@ from torch.export import Dim, ExportedProgram
 from masktools.atomic import replacing
 from masktools.errors import RunError
 from masktools_train.compacting.proof import TOLERANCE, outputs
+from masktools_train.error_text import first_line
 from masktools_train.evaluation_mode import evaluating
 
 __all__ = ["PROGRAM", "exported", "write_program"]
@@ -40,7 +41,7 @@ def exported(model: nn.Module, inputs: Tensor) -> ExportedProgram | str:
             program = torch.export.export(model, (inputs[: len(inputs) // 2],), dynamic_shapes=shapes)
             found, expected = program.module()(inputs), outputs(model, inputs)
     except Exception as error:  # whatever the exporter makes of the user's code
-        return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        return first_line(error)
     if not isinstance(found, Tensor):
         return "the network does not return one tensor"
     apart = float((found.reshape(len(inputs), -1) - expected).abs().max())

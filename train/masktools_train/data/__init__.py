@@ -12,7 +12,7 @@ from masktools_train.data.idx import fashion_mnist, idx_folder
 from masktools_train.data.source import Data
 from masktools_train.named import build
 
-__all__ = ["REGISTRY", "Data", "Dataset", "ImageFolder", "load_data"]
+__all__ = ["INDIFFERENT", "REGISTRY", "Data", "Dataset", "ImageFolder", "load_data"]
 
 REGISTRY: Mapping[str, Callable[..., Data]] = {
     "digits": digits,
@@ -23,6 +23,10 @@ REGISTRY: Mapping[str, Callable[..., Data]] = {
     "image-folder": ImageFolder,
     "imagenet": imagenet,
 }
+
+
+INDIFFERENT: Mapping[str, tuple[str, ...]] = {"image-folder": ("workers",), "imagenet": ("workers",)}
+"""Options that say how fast examples come, and not which: a run that was stopped may go on with others."""
 
 
 def load_data(name: str, options: Mapping[str, Any]) -> Data:

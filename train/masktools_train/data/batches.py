@@ -1,7 +1,6 @@
 """Batches made on the device: the data set is resident, an epoch is a permutation."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -9,9 +8,6 @@ from torch import Tensor
 from masktools.errors import RecipeError
 from masktools_train.distributed import Processes
 from masktools_train.seeding import generator
-
-if TYPE_CHECKING:
-    from masktools_train.data.dataset import Dataset
 
 __all__ = ["AUGMENTATIONS", "Batches"]
 
@@ -23,8 +19,10 @@ class Batches:
 
     Parameters
     ----------
-    dataset
-        With its tensors on the device.
+    inputs, targets
+        The training examples as they are stored, on the device.
+    normalized
+        From stored inputs to those that a network is given.
     batch_size
         Examples a step; the last batch of an epoch may be smaller.
     seed
@@ -44,7 +42,9 @@ class Batches:
 
     def __init__(
         self,
-        dataset: "Dataset",
+        inputs: Tensor,
+        targets: Tensor,
+        normalized: Callable[[Tensor], Tensor],
         batch_size: int,
         seed: int,
         augment: Sequence[str] = (),
@@ -54,15 +54,15 @@ class Batches:
         odd = sorted(set(augment) - set(AUGMENTATIONS))
         if odd:
             raise RecipeError(f"data.augment: {odd[0]!r} is not for data in memory; use {', '.join(AUGMENTATIONS)}")
-        if augment and len(dataset.input_shape) != 3:
-            raise RecipeError(f"data: inputs of shape {dataset.input_shape} are no images and cannot be augmented")
-        self._dataset = dataset
-        self._size = min(batch_size, len(dataset.train_targets))
+        if augment and inputs.ndim != 4:
+            raise RecipeError(f"data: inputs of shape {tuple(inputs.shape[1:])} are no images and cannot be augmented")
+        self._inputs, self._targets, self._normalized = inputs, targets, normalized
+        self._count = len(targets)
+        self._size = min(batch_size, self._count)
         self._seed = seed
         self._augment = frozenset(augment)
         self._shift = shift
         self._processes = processes or Processes()
-        self._count = len(dataset.train_targets)
         self.steps_per_epoch = -(-self._count // self._size)
         self._processes.require_shares(self.whole(self.steps_per_epoch - 1))
 
@@ -83,8 +83,7 @@ class Batches:
         start
             Batches to leave out.
         """
-        data = self._dataset
-        device, count = data.train_targets.device, len(data.train_targets)
+        device, count = self._targets.device, self._count
         random = generator(device, self._seed, "order", number)
         order = torch.randperm(count, generator=random, device=device)
         flips = torch.rand(count, generator=random, device=device) < 0.5 if "flip" in self._augment else None
@@ -96,12 +95,12 @@ class Batches:
         for index in range(start, self.steps_per_epoch):
             first, share = index * self._size, self._processes.share(self.whole(index))
             part = slice(first + share.start, first + share.stop)
-            inputs = data.normalized(data.train_inputs[order[part]])
+            inputs = self._normalized(self._inputs[order[part]])
             if flips is not None:
                 inputs = torch.where(flips[part].view(-1, 1, 1, 1), inputs.flip(-1), inputs)
             if moves is not None:
                 inputs = _shifted(inputs, moves[:, part], self._shift)
-            yield inputs, data.train_targets[order[part]]
+            yield inputs, self._targets[order[part]]
 
 
 def _shifted(images: Tensor, moves: Tensor, most: int) -> Tensor:

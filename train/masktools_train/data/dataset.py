@@ -73,7 +73,9 @@ class Dataset:
         for part, x, y in zip(("training", "test"), inputs, targets, strict=True):
             if not bool(torch.isfinite(x).all()):
                 raise RecipeError(f"data: {part} inputs hold NaN or infinity")
-            if y.ndim != 1 or x.ndim < 2 or len(x) != len(y) or not len(y):
+            if y.ndim == 1 and not len(y):
+                raise RecipeError(f"data: there are no {part} examples")
+            if y.ndim != 1 or x.ndim < 2 or len(x) != len(y):
                 raise RecipeError(f"data: {part} inputs {tuple(x.shape)} and targets {tuple(y.shape)} do not fit")
         if inputs[0].shape[1:] != inputs[1].shape[1:]:
             raise RecipeError(
@@ -104,7 +106,9 @@ class Dataset:
         processes: Processes | None = None,
     ) -> Batches:
         """Return the training batches, as `Data` says."""
-        return Batches(self, batch_size, seed, augment, shift, processes)
+        return Batches(
+            self.train_inputs, self.train_targets, self.normalized, batch_size, seed, augment, shift, processes
+        )
 
     def testing(
         self, batch_size: int, limit: int | None = None, processes: Processes | None = None

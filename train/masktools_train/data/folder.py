@@ -1,6 +1,7 @@
 """Folders of images, one for each class, as those of ImageNet: decoded as they are needed."""
 
 import copy
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -118,7 +119,8 @@ class ImageFolder:
     ) -> FolderBatches:
         """Return the training batches, as `Data` says; nothing is shifted."""
         del shift
-        return FolderBatches(self, batch_size, seed, augment, processes)
+        examples = functools.partial(self.examples, self.train)
+        return FolderBatches(len(self.train.targets), examples, batch_size, seed, augment, processes)
 
     def testing(
         self, batch_size: int, limit: int | None = None, processes: Processes | None = None

@@ -1,8 +1,10 @@
 """Training batches of images that are decoded as they are needed."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from masktools.errors import RecipeError
@@ -10,12 +12,12 @@ from masktools_train.data.decoding import Augmentation
 from masktools_train.distributed import Processes
 from masktools_train.seeding import numpy_generator
 
-if TYPE_CHECKING:
-    from masktools_train.data.folder import ImageFolder
-
 __all__ = ["AUGMENTATIONS", "FolderBatches"]
 
 AUGMENTATIONS = ("crop", "flip")
+
+Examples: TypeAlias = Callable[[Sequence[NDArray[np.int64]], Augmentation], Iterator[tuple[Tensor, Tensor]]]
+"""From the numbers of the examples of each batch, and what is done to them, to their inputs and targets."""
 
 
 class FolderBatches:
@@ -23,8 +25,10 @@ class FolderBatches:
 
     Parameters
     ----------
-    folder
-        The images.
+    count
+        Number of training examples.
+    examples
+        What decodes them.
     batch_size
         Examples a step; the last batch of an epoch may be smaller.
     seed
@@ -43,7 +47,8 @@ class FolderBatches:
 
     def __init__(
         self,
-        folder: "ImageFolder",
+        count: int,
+        examples: Examples,
         batch_size: int,
         seed: int,
         augment: Sequence[str] = (),
@@ -52,9 +57,9 @@ class FolderBatches:
         odd = sorted(set(augment) - set(AUGMENTATIONS))
         if odd:
             raise RecipeError(f"data.augment: {odd[0]!r} is not for image folders; use {', '.join(AUGMENTATIONS)}")
-        self._folder, self._seed = folder, seed
+        self._examples, self._seed = examples, seed
         self._crop, self._flip = "crop" in augment, "flip" in augment
-        self._count = len(folder.train.targets)
+        self._count = count
         self._size = min(batch_size, self._count)
         self._processes = processes or Processes()
         self.steps_per_epoch = -(-self._count // self._size)
@@ -83,4 +88,4 @@ class FolderBatches:
             first, share = index * self._size, self._processes.share(self.whole(index))
             shares.append(order[first + share.start : first + share.stop])
         how = Augmentation(self._seed, number, self._crop, self._flip)
-        yield from self._folder.examples(self._folder.train, shares, how)
+        yield from self._examples(shares, how)

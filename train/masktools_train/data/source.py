@@ -8,7 +8,7 @@ from torch import Tensor
 
 from masktools_train.distributed import Processes
 
-__all__ = ["Data", "TrainingBatches"]
+__all__ = ["Data", "TrainingBatches", "chance_accuracy", "first_inputs"]
 
 
 class TrainingBatches(Protocol):
@@ -70,6 +70,11 @@ class Data(Protocol):
         self, batch_size: int, limit: int | None = None, processes: Processes | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs and targets of (the first `limit`) test examples in their order, this process's share."""
+
+
+def chance_accuracy(data: Data) -> float:
+    """Return the accuracy of always naming the most frequent test class."""
+    return float(data.test_targets.bincount().max()) / len(data.test_targets)
 
 
 def first_inputs(data: Data, count: int, limit: int | None = None) -> Tensor:

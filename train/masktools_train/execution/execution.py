@@ -15,7 +15,7 @@ from masktools_train.execution.measuring import measured_ratio
 from masktools_train.execution.sparse_linear import SparseLinear, run_sparse
 
 if TYPE_CHECKING:
-    from masktools_train.masked_layers import SparseLayer
+    from masktools_train.sparse_layer import SparseLayer
 
 __all__ = ["Execution", "ExecutionMode"]
 

@@ -87,6 +87,11 @@ def import_run(
     observer
         Called with the name of a checkpoint, the number of layers done, and that of all of them.
 
+    Returns
+    -------
+    ImportResult
+        What was imported, or with `dry_run` what would be: epochs, layers and counts, and what is odd about them.
+
     Raises
     ------
     CheckpointError

@@ -45,8 +45,10 @@ def open_checkpoint(source: Source, *, key: str | None = None, masks: Path | Non
     if masks is not None:
         if source.masks is not None:
             raise CheckpointError(f"{source.path}: has masks of its own, --masks has nothing to add")
-        (found,) = find_sources(masks)
-        beside = _masks(masks, _tree(found.container, found.file))
+        found = find_sources(masks)
+        if len(found) > 1 or found[0].masks is not None:
+            raise CheckpointError(f"{masks}: is a replicate of open_lth; give the file with the masks (--masks)")
+        beside = _masks(masks, _tree(found[0].container, found[0].file))
     elif source.masks is not None:
         beside = _masks(source.masks, _tree("torch", source.masks))
     return Checkpoint.of(str(source.path), source.container, tree, key, beside)

@@ -14,6 +14,7 @@ from torch import Tensor
 from masktools.errors import CheckpointError
 from masktools.importers.checkpoint import Tree
 from masktools.snapshot.streamed import PIECE, StreamedArray
+from masktools_train.error_text import first_line
 
 __all__ = ["read_torch"]
 
@@ -73,17 +74,13 @@ def _loaded(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         found = _GLOBAL.search(str(error))
         if found is None:
-            raise CheckpointError(f"{path}: is no file of torch.save, or it is damaged: {_line(error)}") from error
+            raise CheckpointError(f"{path}: is no file of torch.save, or it is damaged: {first_line(error)}") from error
         raise CheckpointError(
             f"{path}: needs {found[1]} to be read, and what needs more than tensors can run code; where you trust it, "
             "save it again with torch.save(model.state_dict(), FILE), or as safetensors"
         ) from error
     except Exception as error:  # whatever the unpickler makes of damaged bytes
-        raise CheckpointError(f"{path}: is no file of torch.save, or it is damaged: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+        raise CheckpointError(f"{path}: is no file of torch.save, or it is damaged: {first_line(error)}") from error
 
 
 def _converted(value: Any) -> Any:

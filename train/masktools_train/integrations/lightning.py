@@ -8,7 +8,7 @@ from typing import Any
 from masktools.errors import RecipeError
 from masktools_train.algorithms.base import Algorithm
 from masktools_train.integrations import first_installed
-from masktools_train.recorder import Recorder
+from masktools_train.integrations.epoch_recording import EpochRecording
 from masktools_train.sparsifier import Sparsifier
 
 __all__ = ["SnapshotCallback", "SparsifyCallback"]
@@ -118,11 +118,8 @@ class SnapshotCallback(_Callback):  # type: ignore[misc]  # no types without the
     def __init__(
         self, path: str | Path, every_epochs: int = 1, *, sparsifier: Sparsifier | None = None, **options: Any
     ) -> None:
-        if every_epochs < 1:
-            raise RecipeError(f"every_epochs must be at least 1, got {every_epochs}")
-        self._path, self._every, self._sparsifier, self._options = path, every_epochs, sparsifier, options
-        self._recorder: Recorder | None = None
-        self._recorded = -1
+        self._sparsifier = sparsifier
+        self._recording = EpochRecording(path, every_epochs, options)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Record the initialisation; go on with the run where training goes on."""
@@ -131,19 +128,14 @@ class SnapshotCallback(_Callback):  # type: ignore[misc]  # no types without the
             if isinstance(callback, SparsifyCallback):
                 # On all processes: masks may take a look at the gradients of all.
                 sparsifier = callback.attach(trainer, pl_module)
-        if not trainer.is_global_zero:
-            return
-        goes_on = trainer.current_epoch > 0
-        options = {**self._options, "resume": True, "overwrite": False} if goes_on else self._options
-        self._recorder = Recorder(self._path, pl_module, sparsifier, **options)
-        self._recorded = trainer.current_epoch
-        if not goes_on:
-            self._recorder.snapshot(0, 0)
+        if trainer.is_global_zero:
+            epoch = trainer.current_epoch
+            self._recording.begin(pl_module, sparsifier, epoch, goes_on=epoch > 0)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Record the epoch, if it is one to record."""
         del pl_module
-        if (trainer.current_epoch + 1) % self._every == 0:
+        if self._recording.due(trainer.current_epoch + 1):
             self._record(trainer, trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
@@ -153,8 +145,4 @@ class SnapshotCallback(_Callback):  # type: ignore[misc]  # no types without the
         self._record(trainer, trainer.current_epoch)
 
     def _record(self, trainer: Any, epoch: int) -> None:
-        if self._recorder is None or epoch <= self._recorded:
-            return
-        self._recorded = epoch
-        logged = {name: value for name, value in trainer.callback_metrics.items() if name not in ("epoch", "step")}
-        self._recorder.snapshot(epoch, trainer.global_step, metrics=logged)
+        self._recording.record(epoch, trainer.global_step, trainer.callback_metrics)

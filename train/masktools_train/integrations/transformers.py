@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from masktools.errors import RecipeError
 from masktools_train.integrations import first_installed
-from masktools_train.recorder import Recorder
+from masktools_train.integrations.epoch_recording import EpochRecording
 from masktools_train.sparsifier import Sparsifier
 
 __all__ = ["SnapshotCallback"]
@@ -39,28 +38,19 @@ class SnapshotCallback(_Callback):  # type: ignore[misc]  # no types without the
     def __init__(
         self, path: str | Path, every_epochs: int = 1, *, sparsifier: Sparsifier | None = None, **options: Any
     ) -> None:
-        if every_epochs < 1:
-            raise RecipeError(f"every_epochs must be at least 1, got {every_epochs}")
-        self._path, self._every, self._sparsifier, self._options = path, every_epochs, sparsifier, options
-        self._recorder: Recorder | None = None
-        self._recorded = -1
+        self._sparsifier = sparsifier
+        self._recording = EpochRecording(path, every_epochs, options)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Record the initialisation; go on with the run where training goes on."""
         del args, control, kwargs
-        if not state.is_world_process_zero or model is None:
-            return
-        goes_on = state.global_step > 0
-        options = {**self._options, "resume": True, "overwrite": False} if goes_on else self._options
-        self._recorder = Recorder(self._path, model, self._sparsifier, **options)
-        self._recorded = round(state.epoch or 0)
-        if not goes_on:
-            self._recorder.snapshot(0, 0)
+        if state.is_world_process_zero and model is not None:
+            self._recording.begin(model, self._sparsifier, round(state.epoch or 0), goes_on=state.global_step > 0)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Record the epoch, if it is one to record."""
         del args, control, kwargs
-        if round(state.epoch) % self._every == 0:
+        if self._recording.due(round(state.epoch)):
             self._record(state)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -72,14 +62,8 @@ class SnapshotCallback(_Callback):  # type: ignore[misc]  # no types without the
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Keep what is logged when an epoch is over, which follows the end of the epoch: losses, evaluations."""
         del args, control, kwargs
-        epoch = state.epoch or 0
-        if self._recorder is not None and logs and abs(epoch - self._recorded) < _ROUNDING:
-            self._recorder.add_metrics(
-                self._recorded, {name: value for name, value in logs.items() if name not in ("epoch", "step")}
-            )
+        if logs and abs((state.epoch or 0) - self._recording.recorded) < _ROUNDING:
+            self._recording.add(logs)
 
     def _record(self, state: Any) -> None:
-        epoch = round(state.epoch)
-        if self._recorder is not None and epoch > self._recorded:
-            self._recorded = epoch
-            self._recorder.snapshot(epoch, state.global_step)
+        self._recording.record(round(state.epoch), state.global_step)

@@ -1,6 +1,5 @@
 """Functions of several tensors made from the input: sums, products, and tensors side by side."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -190,6 +189,6 @@ def concatenated(
         else:
             shape = arrangement.resized({axis: part}).shape
             sources.append(recording.add("constant", (), shape, label=names[place] if names else ""))
-    made = dataclasses.replace(arrangement.resized({axis: sum(_length(part, axis) for part in parts)}))
+    made = arrangement.resized({axis: sum(_length(part, axis) for part in parts)})
     number = recording.add("concat", sources, made.shape, axes=(made.node_axis(axis),), label=label)
     return Traced(number, made.shadow(recording.counts))

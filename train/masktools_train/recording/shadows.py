@@ -45,11 +45,6 @@ class Layout:
         """Return the factors of an axis without the batch."""
         return tuple(factor for factor in self.axes[axis] if not factor.batch)
 
-    @property
-    def batch_axis(self) -> int:
-        """The axis that runs through the examples, perhaps among other things."""
-        return next(axis for axis, factors in enumerate(self.axes) if any(factor.batch for factor in factors))
-
 
 class Counts:
     """The numbers 0, 1, 2, ...: most shadows are strided views of them, and take neither time nor memory."""

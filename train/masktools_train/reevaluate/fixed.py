@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from masktools.errors import RecipeError
-from masktools_train.recipe import OriginSpec, Recipe, resolve_recipe
+from masktools_train.recipe import Recipe, resolve_recipe
+from masktools_train.recipe_tables import OriginSpec
 from masktools_train.reevaluate.restored import Restored
 
 __all__ = ["OVERRIDABLE", "fixed_recipe", "masks_digest"]

@@ -29,6 +29,11 @@ def freezings(
     runs, at, out, device
         As for `freeze`.
 
+    Returns
+    -------
+    list of Training
+        Run by run, each by rising epoch.
+
     Raises
     ------
     RecipeError, RunError
@@ -117,6 +122,11 @@ def freeze(
         Who watches each training, where they are done in this process.
     finished
         Called with the name and the result of each part that is done.
+
+    Returns
+    -------
+    FreezeResult
+        One point an epoch, by rising epoch, beside the runs themselves.
 
     Raises
     ------

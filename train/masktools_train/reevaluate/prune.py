@@ -1,47 +1,25 @@
 """Structural robustness: prune a trained network further."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from masktools.errors import RecipeError
 from masktools.runs import Run, open_run
 from masktools.structure.robustness import PrunePoint, PruneResult
 from masktools_train.devices import pick_device
+from masktools_train.parts import run_parts
 from masktools_train.progress import Observer
-from masktools_train.reevaluate.pruned_network import Left, Treatment
+from masktools_train.reevaluate.pruned_network import Left
 from masktools_train.reevaluate.pruned_runs import FineTuning
-from masktools_train.reevaluate.pruning_criteria import CRITERIA, criterion_scores
+from masktools_train.reevaluate.pruning import SCOPES, Pruning, forget, measure, pruner
+from masktools_train.reevaluate.pruning_criteria import CRITERIA
 from masktools_train.reevaluate.restored import Restored
-from masktools_train.reevaluate.trained_network import TrainedNetwork
-from masktools_train.selection import top_k_mask
 
 __all__ = ["CRITERIA", "SCOPES", "SHARES", "prune"]
 
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02)
 """Shares of the active weights that are kept, unless told otherwise."""
-
-
-def _globally(scores: Mapping[str, Tensor], share: float, active: Mapping[str, int]) -> dict[str, Tensor]:
-    """Let all layers compete."""
-    kept = top_k_mask(torch.cat([score.reshape(-1) for score in scores.values()]), round(share * sum(active.values())))
-    parts = torch.split(kept, [score.numel() for score in scores.values()])
-    return {name: part.view(score.shape) for (name, score), part in zip(scores.items(), parts, strict=True)}
-
-
-def _by_layer(scores: Mapping[str, Tensor], share: float, active: Mapping[str, int]) -> dict[str, Tensor]:
-    """Keep the same share of every layer."""
-    return {name: top_k_mask(score, round(share * active[name])) for name, score in scores.items()}
-
-
-SCOPES: Mapping[str, Callable[[Mapping[str, Tensor], float, Mapping[str, int]], dict[str, Tensor]]] = {
-    "global": _globally,
-    "layer": _by_layer,
-}
-"""Whether layers compete."""
 
 
 def prune(
@@ -60,7 +38,10 @@ def prune(
     finetune_lr: float | None = None,
     out: str | Path | None = None,
     device: str = "auto",
+    jobs: int = 1,
+    scheduler: str | None = None,
     observer: Observer | None = None,
+    finished: Callable[[str, Left], None] | None = None,
 ) -> PruneResult:
     """Prune a trained network further and measure what is left.
 
@@ -98,20 +79,30 @@ def prune(
         random criterion). One that is there already is not trained again.
     device
         ``auto``, ``cpu`` or ``cuda:N``.
+    jobs
+        Number of processes; each prunes and trains one network at a time.
+    scheduler
+        Address of a Dask scheduler instead.
     observer
-        Who watches the training.
+        Who watches each training, where they are done in this process.
+    finished
+        Called with the name of each network that is done, and what is left of it.
+
+    Returns
+    -------
+    PruneResult
+        The curve, from the largest share to the smallest.
 
     Raises
     ------
     RecipeError
         If an option is unknown or out of range, or there is no batch norm to recalibrate.
     RunError
-        If there is no such run, it records no recipe or not what the criterion needs, scores are not finite, or `out`
-        holds another run.
+        If there is no such run, it records no recipe or not what the criterion needs, or scores are not finite.
     SnapshotError
-        If a snapshot cannot be read or written, or holds no weights.
-    TrainingError
-        If fine-tuning diverges.
+        If a snapshot cannot be read, or holds no weights.
+    TaskError
+        If fine-tuning diverges, or `out` holds another run or cannot be written; all other networks are finished first.
     """
     for kind, name, registry in (("criterion", criterion, CRITERIA), ("scope", scope, SCOPES)):
         if name not in registry:
@@ -127,25 +118,42 @@ def prune(
         if value is not None and value < least:
             raise RecipeError(f"{option} must be at least {least}, got {value}")
     opened = run if isinstance(run, Run) else open_run(run)
-    source = Restored(opened, opened.at(epoch), pick_device(device))
-    network = TrainedNetwork(source)
-    tuning = _tuning(finetune_epochs, finetune_lr, source.recipe.optimizer.lr)
-    treatment = Treatment(network, recalibration_examples if recalibrate else None, tuning, observer)
+    snapshot = opened.at(epoch)
+    base = Restored(opened, snapshot, pick_device(device)).recipe.optimizer.lr
+    tuning = _tuning(finetune_epochs, finetune_lr, base)
+    here = jobs == 1 and scheduler is None
+    pruning = Pruning(
+        run=opened.path if here else opened.path.absolute(),
+        epoch=snapshot.epoch,
+        device=device,
+        criterion=criterion,
+        scope=scope,
+        seed=seed,
+        examples=examples,
+        recalibration_examples=recalibration_examples if recalibrate else None,
+        tuning=tuning,
+    )
     chosen = CRITERIA[criterion]
     draws = draws if chosen.random else 1
-
-    orders = [criterion_scores(chosen, network, examples=examples, seed=seed, draw=draw) for draw in range(draws)]
-    depends = {"seed": seed} if chosen.random else {"examples": examples} if chosen.looks_at_data else {}
-    curve = []
-    for share in sorted({float(share) for share in shares}, reverse=True):
-        measured: list[Left] = []
-        for draw, scores in enumerate(orders):
-            kept = SCOPES[scope](scores, share, network.active)
-            label = f"-draw{draw}" if chosen.random else ""
-            folder = None if out is None else Path(out) / f"{criterion}-{scope}{label}-{share:.12g}"
-            options = {"share": share, **depends, **({"draw": draw} if chosen.random else {})}
-            measured.append(treatment.measure(kept, f"prune-{criterion}-{scope}", options, folder))
-        curve.append(_point(share, measured, network.size))
+    folder = None if out is None else Path(out) if here else Path(out).absolute()
+    ordered = sorted({float(share) for share in shares}, reverse=True)
+    try:
+        made = pruner(pruning)
+        # What is wrong with the scores is said before anything is trained.
+        for draw in range(draws):
+            made.order(draw)
+        named = []
+        for share in ordered:
+            for draw in range(draws):
+                label = f"-draw{draw}" if chosen.random else ""
+                place = None if folder is None else folder / f"{criterion}-{scope}{label}-{share:.12g}"
+                named.append((_key(opened, share, draw, chosen.random), (pruning, share, draw, place)))
+        done = run_parts(measure, named, jobs=jobs, scheduler=scheduler, observer=observer, finished=finished)
+    finally:
+        forget()
+    network, source = made.network, made.network.source
+    left = iter(done.values())
+    curve = [_point(share, [next(left) for _ in range(draws)], network.size) for share in ordered]
     recipe = source.recipe
     return PruneResult(
         run=str(opened.path),
@@ -160,10 +168,15 @@ def prune(
         chance_accuracy=source.chance_accuracy,
         curve=tuple(curve),
         examples=examples if chosen.looks_at_data else None,
-        recalibration_examples=treatment.recalibration_examples,
+        recalibration_examples=made.treatment.recalibration_examples,
         finetune_epochs=finetune_epochs,
         finetune_lr=None if tuning is None else tuning.lr,
     )
+
+
+def _key(run: Run, share: float, draw: int, random: bool) -> str:
+    """Return the name of a part in messages."""
+    return f"{run.name}: share {share!r}{f', draw {draw}' if random else ''}"
 
 
 def _tuning(epochs: int | None, lr: float | None, base: float) -> FineTuning | None:

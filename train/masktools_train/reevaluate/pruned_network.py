@@ -54,8 +54,6 @@ class Treatment:
         How many training examples batch norms are recalibrated on at most; None does not.
     tuning
         How each network is trained on; None does not.
-    observer
-        Who watches the training.
 
     Attributes
     ----------
@@ -68,14 +66,8 @@ class Treatment:
         If there is nothing to recalibrate.
     """
 
-    def __init__(
-        self,
-        network: TrainedNetwork,
-        recalibration_examples: int | None,
-        tuning: FineTuning | None,
-        observer: Observer | None,
-    ) -> None:
-        self._network, self._tuning, self._observer = network, tuning, observer
+    def __init__(self, network: TrainedNetwork, recalibration_examples: int | None, tuning: FineTuning | None) -> None:
+        self._network, self._tuning = network, tuning
         self._batches: tuple[Tensor, ...] | None = None
         self.recalibration_examples: int | None = None
         if recalibration_examples is not None:
@@ -86,7 +78,14 @@ class Treatment:
             self._batches = equal_batches(inputs, source.recipe.batch_size)
             self.recalibration_examples = len(inputs)
 
-    def measure(self, masks: Mapping[str, Tensor], variant: str, options: Mapping[str, Any], out: Path | None) -> Left:
+    def measure(
+        self,
+        masks: Mapping[str, Tensor],
+        variant: str,
+        options: Mapping[str, Any],
+        out: Path | None,
+        observer: Observer | None = None,
+    ) -> Left:
         """Measure the trained network under masks.
 
         Parameters
@@ -97,6 +96,13 @@ class Treatment:
             How they were found and what they depend on, for the record of a run.
         out
             Directory of the run to write, or None.
+        observer
+            Who watches the training.
+
+        Returns
+        -------
+        Left
+            What is left of the network.
 
         Raises
         ------
@@ -117,7 +123,7 @@ class Treatment:
             noted = {**options, "recalibration_examples": self.recalibration_examples or 0}
             recipe = pruned_recipe(network, masks, variant, noted, self._tuning)
             if self._tuning is not None:
-                tuned = fine_tune(recipe, network, masks, state, out, self._observer)
+                tuned = fine_tune(recipe, network, masks, state, out, observer)
             elif out is not None:
                 write_pruned(recipe, network, masks, state, score, out)
         active = sum(int(mask.sum()) for mask in masks.values())

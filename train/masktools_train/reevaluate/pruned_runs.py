@@ -155,8 +155,8 @@ def write_pruned(
             _require_same(writer.path, recipe)
             if (writer.path / METRICS).is_file():  # written last
                 return
-        config = recipe.to_dict()
-        writer.describe(describe_run(recipe, network.source.device))
+        config, source = recipe.to_dict(), network.source
+        writer.describe(describe_run(recipe, source.device, chance_accuracy=source.chance_accuracy))
         writer.snapshot(_content(config, recipe, network, masks, state))
         writer.metrics([_record(network, masks, score).to_dict()])
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from masktools_train.evaluation_mode import evaluating
+from masktools_train.kept_buffers import kept_buffers
 
 __all__ = ["BatchNorm", "equal_batches", "recalibrated", "tracking_norms"]
 
@@ -50,19 +51,16 @@ def recalibrated(model: nn.Module, batches: Sequence[Tensor]) -> Iterator[None]:
     norms = tracking_norms(model)
     momenta = [norm.momentum for norm in norms]
     # All buffers and not those of the norms alone: a model may count its calls.
-    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
-    try:
-        with evaluating(model), torch.no_grad():
-            for norm in norms:
-                norm.reset_running_stats()
-                norm.momentum = None
-                norm.training = True
-            for batch in batches:
-                model(batch)
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        with torch.no_grad():
-            for buffer, value in buffers:
-                buffer.copy_(value)
+    with kept_buffers(model):
+        try:
+            with evaluating(model), torch.no_grad():
+                for norm in norms:
+                    norm.reset_running_stats()
+                    norm.momentum = None
+                    norm.training = True
+                for batch in batches:
+                    model(batch)
+            yield
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum

@@ -37,6 +37,11 @@ def retrainings(
     run, variants, seeds, epoch, overrides, rewind_epoch, other, device, out
         As for `reinit`.
 
+    Returns
+    -------
+    list of Retraining
+        Variant by variant, each by seed in the order given.
+
     Raises
     ------
     RecipeError, RunError, SnapshotError

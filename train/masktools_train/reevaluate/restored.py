@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from masktools.errors import RunError
 from masktools.runs import Run
 from masktools.snapshot.read import Snapshot
+from masktools_train.computation import prepare_determinism
 from masktools_train.data import Data, load_data
+from masktools_train.data.source import chance_accuracy
 from masktools_train.initialization import initial_model, load_into
 from masktools_train.recipe import Recipe
 
@@ -57,7 +59,7 @@ class Restored:
     @property
     def chance_accuracy(self) -> float:
         """Accuracy of always naming the most frequent test class."""
-        return float(self.data.test_targets.bincount().max()) / len(self.data.test_targets)
+        return chance_accuracy(self.data)
 
     def masks(self) -> dict[str, Tensor]:
         """Return the snapshot's masks."""
@@ -67,9 +69,9 @@ class Restored:
     def state_of(snapshot: Snapshot) -> dict[str, Tensor]:
         """Return all parameters and buffers of a snapshot, weights in full shape."""
         arrays = {**snapshot.weights(), **snapshot.tensors()}
-        # Stored in half precision perhaps; a recorded dtype of a buffer (a counter) is kept.
+        # Stored in half precision perhaps; a recorded dtype of a buffer (a counter, a double) is kept.
         return {
-            name: (tensor.float() if tensor.is_floating_point() else tensor)
+            name: (tensor.float() if tensor.dtype == torch.float16 else tensor)
             for name, tensor in ((name, torch.from_numpy(array.copy())) for name, array in arrays.items())
         }
 
@@ -83,6 +85,8 @@ class Restored:
         SnapshotError
             If the snapshot holds no weights.
         """
+        # Before it computes anything: what is trained in this process later could not be deterministic otherwise.
+        prepare_determinism(self.recipe.computation.deterministic)
         model = initial_model(self.recipe, self.data.input_shape, self.data.classes)
         state = self.state_of(self.snapshot)
         masks = self.masks()

@@ -147,6 +147,11 @@ def retrain(part: Retraining, observer: Observer | None = None) -> Retrained:
     observer
         Who watches.
 
+    Returns
+    -------
+    Retrained
+        Test accuracy before the first step and in the end.
+
     Raises
     ------
     RecipeError

@@ -52,7 +52,8 @@ class TrainedNetwork:
         self.weights = {name: torch.where(mask, self._state[name], 0.0) for name, mask in self.masks.items()}
         self.active = {name: int(mask.sum()) for name, mask in self.masks.items()}
         self.size = sum(mask.numel() for mask in self.masks.values())
-        self._parameters = dict(self.model.named_parameters())
+        # Under every name: another module may hold a weight of a layer too, and first.
+        self._parameters = dict(self.model.named_parameters(remove_duplicate=False))
         self.keep(self.masks)
 
     def parameters(self) -> list[Tensor]:

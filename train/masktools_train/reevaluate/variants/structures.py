@@ -11,9 +11,9 @@ from masktools.errors import RecipeError
 from masktools.nulls.ladder import LADDER
 from masktools_train.budgets import erk
 from masktools_train.initialization import Start, initial_model
-from masktools_train.masked_layers import prunable_weights
 from masktools_train.reevaluate.variants.variant import Asked, Variant
 from masktools_train.seeding import numpy_generator
+from masktools_train.sparse_layer import prunable_weights
 
 __all__ = ["VARIANTS", "erk_counts"]
 
