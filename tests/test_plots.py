@@ -1,5 +1,6 @@
 """Pictures: what is drawn are the numbers of the results."""
 
+import json
 import math
 import re
 import sys
@@ -16,7 +17,7 @@ from synthetic import mlp_topology, random_masks
 
 import masktools as mt
 from masktools.errors import MasktoolsError, StructureError
-from masktools.plots.canvas import PALETTE
+from masktools.plots.canvas import PALETTE, axes_of
 from masktools.plots.groups import group_names, seeds_together
 from masktools.plots.neurons import edge_kinds
 from masktools.plots.saving import figure_of
@@ -96,7 +97,7 @@ def test_emergence_beside_random_masks(mlp_run):
     heights = band.get_paths()[0].vertices[:, 1]
     levels = [trial.level("kappa") for trial in found.trials]
     assert (heights.min(), heights.max()) == (min(x.low for x in levels), max(x.high for x in levels))
-    assert "random masks, central 95 %" in words(ax)
+    assert "random masks (95 %)" in words(ax)
 
 
 def test_a_dense_run_has_no_kappa_to_draw(write_run):
@@ -210,6 +211,10 @@ def test_pruned_further():
     assert [each.get_label() for each in mt.plots.plot_prune([one, other]).lines if each.get_ls() == "-"] == ["a", "b"]
     ax = mt.plots.plot_prune(mt.robustness_groups([one, other]))
     assert line(ax, "dnw, density 0.1, 2 runs")[1] == pytest.approx([0.96, 0.485, 0.105])
+    assert [0.12, 0.12] not in [list(each.get_ydata()) for each in ax.lines]  # groups do not hold it
+    ax = mt.plots.plot_prune(mt.robustness_groups([one, other]), names=["mine"], chances=[0.3])
+    assert line(ax, "mine")[1] == pytest.approx([0.96, 0.485, 0.105])
+    assert line(ax, "guessing (chance)")[1] == [0.3, 0.3]
 
 
 def test_frozen_early():
@@ -217,6 +222,13 @@ def test_frozen_early():
     ax = mt.plots.plot_freeze(FreezeResult(("r", "s"), (0.9, 0.8), 1.0, points))
     assert line(ax, "mean, 95 % interval") == [[2], [0.725]]
     assert line(ax, "never fixed")[1] == pytest.approx([0.85, 0.85])
+    # FLOPs are not known; a third of the steps used dense gradients.
+    (work,) = figure_of(ax).axes[1].lines
+    assert list(work.get_ydata()) == [1 / 3]
+    counted = (FreezePoint.of(2, (0.9, 0.8), (0.7, 0.75), (3, 3), (9, 9), (0.5, 0.75)),)
+    ax = mt.plots.plot_freeze(FreezeResult(("r", "s"), (0.9, 0.8), 1.0, counted))
+    assert list(figure_of(ax).axes[1].lines[0].get_ydata()) == [0.625]
+    assert len(figure_of(mt.plots.plot_freeze(FreezeResult(("r",), (0.9,), 1.0, counted), work=False)).axes) == 1
 
 
 def test_accuracy_and_density(seeds):
@@ -226,6 +238,10 @@ def test_accuracy_and_density(seeds):
     density = figure_of(ax).axes[1]
     assert line(density, "rigl-s0")[1] == [0.25] * 4
     assert density.get_yscale() == "log"
+    assert "guessing (chance)" not in [each.get_label() for each in ax.lines]
+    told = json.loads((seeds[0] / "run.json").read_text("utf-8"))
+    (seeds[0] / "run.json").write_text(json.dumps({**told, "chance_accuracy": 0.1}), "utf-8")
+    assert line(mt.plots.plot_accuracy(seeds), "guessing (chance)")[1] == [0.1, 0.1]
     alone = mt.plots.plot_accuracy(seeds[0], density=False)
     assert line(alone, "dnw-s0")[1] == pytest.approx([0, 0.1, 0.2, 0.3])
 
@@ -296,6 +312,26 @@ def test_files(ending, mlp_run, tmp_path):
     assert [each.name for each in tmp_path.iterdir() if each.is_file()] == [path.name]  # nothing half written is left
     again = mt.plots.save_plot(ax, tmp_path / f"again.{ending}")
     assert again.read_bytes() == path.read_bytes()
+
+
+def test_labels_stay_within_the_picture(tmp_path):
+    # Its axes label finer ticks once the legend has taken its place.
+    ax = mt.plots.plot_degrees(random_masks(2, 0.05, (300, 200))["fc1.weight"], axes_of(None, (3.7, 2.4)))
+    engine = figure_of(ax).get_layout_engine()
+    mt.plots.save_plot(ax, tmp_path / "a.svg")
+    assert figure_of(ax).get_layout_engine() is engine
+    drawn = (tmp_path / "a.svg").read_text("utf-8")
+    (baseline,) = re.findall(r' x="([\d.-]+)"[^>]*>share of the units<', drawn)
+    assert float(baseline) > 7  # ten points high, of which a quarter is below
+
+
+def test_epochs_begin_at_nought(write_run):
+    config = {"algorithm": {"name": "x"}}
+    log = [{"epoch": epoch, "test_accuracy": 0.5} for epoch in (0, 2, 40)]
+    masks = random_masks(0)
+    short = write_run("short", {0: masks, 2: masks}, {**config, "seed": 0}, log[:2])
+    long = write_run("long", {0: masks, 40: masks}, {**config, "epochs": 40}, log)
+    assert mt.plots.plot_accuracy([short, long]).get_xlim() == pytest.approx((-0.5, 46))
 
 
 def test_files_that_cannot_be_written(tmp_path):

@@ -1,23 +1,31 @@
 """The page about runs: complete, closed in itself, and true to the results."""
 
 import base64
+import functools
+import html
 import itertools
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import mlp_topology, random_masks
+from reported import CHANCE, write_study
+from synthetic import random_masks
 
 import masktools as mt
 from masktools.errors import RunError
 from masktools.render.document import Column, Table
-from masktools.report.again import beside, pruned_results, variant_results
+from masktools.render.numbers import rate
+from masktools.report.again import beside, chance_accuracies, variant_results
+from masktools.report.frozen import freeze_result, frozen_beside
 from masktools.report.inline import COLOURS
 from masktools.report.markup import clean, html_table
-from masktools.report.material import gather
+from masktools.report.material import Material, gather
 from masktools.report.page import SECTIONS, html_report
+from masktools.report.pruned import pruned_results
+from masktools.report.readings import degrees_reading, guessing, heat_map_reading
 from masktools.report.style import STYLE
 
 EMPTY = {"meta", "link", "br", "path", "use", "rect", "image", "circle", "stop", "line", "hr"}
@@ -61,31 +69,12 @@ class Page(HTMLParser):
 @pytest.fixture
 def study(write_run):
     """Return a function that writes runs of two algorithms with logs, and what was made of them again."""
+    return functools.partial(write_study, write_run)
 
-    def write(seeds=(0, 1), names=("dnw", "a<b>"), epochs=4, again=True):
-        made = []
-        for name in names:
-            for seed in seeds:
-                run = f"{name}-s{seed}"
-                rng = np.random.default_rng(seed + len(name))
-                masks, moments = random_masks(seed + 100 * len(name)), []
-                for _ in range(epochs):
-                    moments.append({layer: mask.copy() for layer, mask in masks.items()})
-                    for mask in masks.values():
-                        flat = mask.reshape(-1)
-                        leave, come = rng.choice(np.flatnonzero(flat)), rng.choice(np.flatnonzero(~flat))
-                        flat[leave], flat[come] = False, True
-                config = {"seed": seed, "epochs": epochs - 1, "algorithm": {"name": name}, "data": {"name": "x"}}
-                log = [
-                    {"epoch": e, "lr": 0.1, "test_accuracy": 0.5 + 0.1 * e / epochs, "density": 0.25}
-                    for e in range(epochs)
-                ]
-                made.append(write_run(run, moments, config, log, mlp_topology()))
-                if again:
-                    _again(write_run, run, config, moments[-1], epochs)
-        return made
 
-    return write
+def said(paths, key):
+    """Text of a single section."""
+    return Page(SECTIONS[key][1](Material(gather(paths)))).text
 
 
 _PAGES: list[str] = []
@@ -99,20 +88,6 @@ def complete(study):
     return _PAGES[0]
 
 
-def _again(write_run, run, config, masks, epochs):
-    origin = {"run": run, "epoch": epochs - 1}
-    for variant, accuracy in (("new", 0.8), ("original", 0.9)):
-        for seed in (5, 6):
-            told = {**config, "seed": seed, "origin": {**origin, "variant": variant, "options": {}}}
-            log = [{"epoch": 0, "test_accuracy": 0.1}, {"epoch": epochs - 1, "test_accuracy": accuracy + seed / 1000}]
-            write_run(f"{run}-reinit/{variant}-s{seed}", [masks], told, log)
-    for share in (1.0, 0.5):
-        options = {"share": share, "finetune_epochs": 0}
-        told = {**config, "origin": {**origin, "variant": "prune-magnitude-global", "options": options}}
-        log = [{"epoch": 0, "test_accuracy": 0.6 * share, "density": 0.25 * share, "active": round(34 * share)}]
-        write_run(f"{run}-pruned/magnitude-global-{share:g}", [masks], told, log)
-
-
 @pytest.mark.slow
 def test_the_page_is_complete_and_needs_no_other(complete):
     text, page = complete, Page(complete)
@@ -123,7 +98,8 @@ def test_the_page_is_complete_and_needs_no_other(complete):
     assert page.all("footer")
     assert [attributes["href"] for attributes in page.all("a")] == ["#main", *(f"#{key}" for key in SECTIONS)]
     assert "Not shown" not in page.text
-    assert re.findall(r"https?:|//[a-z]|@import", text.replace(STYLE, "")) == []
+    words = re.sub(r"data:image/png;base64,[^\"]+", "", text.replace(STYLE, ""))
+    assert re.findall(r"https?:|//[a-z]|@import", words) == []
     for _, attributes, _ in page.elements:
         for name in ("src", "href", "xlink:href", "action"):
             assert attributes.get(name, "#").startswith(("#", "data:"))
@@ -153,6 +129,17 @@ def test_everyone_can_read_it(complete):
     assert len([name for name, _, inside in page.elements if name == "title" and inside[-1] == "svg"]) == len(pictures)
     assert all(attributes.get("scope") in ("row", "col") for attributes in page.all("th"))
     assert len(page.all("caption")) == len(page.all("table"))
+    inside = [above for name, _, above in page.elements if name in ("svg", "figcaption")]
+    assert all("figure" in above[-2:] for above in inside)
+
+
+@pytest.mark.slow
+def test_every_picture_is_read_out_with_a_number(complete):
+    captions = [html.unescape(text) for text in re.findall(r"<figcaption>(.*?)</figcaption>", complete)]
+    assert len(captions) == complete.count("<svg")
+    assert all(re.search(r"\d", caption) and caption.endswith(".") for caption in captions)
+    chances = "chance", "Guessing", "density alone", "random masks", "fixed"
+    assert [caption for caption in captions if not any(word in caption for word in chances)] == []
 
 
 def test_the_guide_lists_every_section():
@@ -189,7 +176,7 @@ def test_names_are_text(study, write_run):
     text = html_report(study(seeds=(0,), names=("<b>",)))
     assert "<b>" not in text
     assert "<h1>&lt;b&gt;-s0</h1>" in text
-    assert "<b>-s0: fc1.weight" in Page(text).text
+    assert "<b>-s0, fc1.weight: " in Page(text).text
     masks = {'"><script>alert(1).weight': np.eye(3, dtype=bool)}
     config = {"seed": 0, "note": "</td><script>", "algorithm": {"name": "\x1b[2J"}}
     hostile = html_report([write_run("hostile", [masks, masks], config)])
@@ -219,15 +206,87 @@ def test_what_lies_beside_a_run(study):
         ("original", 0.905),
         ("original", 0.906),
     ]
-    (one,) = {result.variant: result for result in variant_results([found])}.keys() & {"new"}
-    assert one == "new"
     by_seed = {result.variant: result for result in variant_results([found])}["new"]
     assert (by_seed.seeds, by_seed.accuracies, by_seed.untrained) == ((5, 6), (0.805, 0.806), (0.1, 0.1))
     over_runs = {each.variant: each for each in variant_results([found, beside(runs[1])])}["original"]
     assert over_runs.accuracies == pytest.approx((0.9055, 0.9055))
     ((how, curve),) = pruned_results(runs[0], found).items()
     assert how == "magnitude (global), without fine-tuning"
-    assert [(point.share, point.active, point.mean()) for point in curve.curve] == [(1, 34, 0.6), (0.5, 17, 0.3)]
+    points = curve.curve
+    assert [(point.share, point.active, point.mean()) for point in points] == [(1, 34, 0.6), (0.5, 17, 0.3)]
+    place = runs[0].path.with_name("dnw-s0-pruned")
+    for point in points:
+        total = mt.connectivity(place / f"magnitude-global-{point.share:g}", draws=0).total
+        assert point.effective_density == total.effective_density
+        assert point.effective_share == pytest.approx(total.effective / total.active)
+    assert curve.chance_accuracy == CHANCE
+
+
+def test_runs_that_were_only_pruned_do_not_hide_that_others_were_trained_again(study):
+    paths = study(names=("dnw",))
+    shutil.rmtree(paths[1].with_name("dnw-s1-reinit"))
+    text = said(paths, "reinit")
+    assert "dnw, means over the seeds of one run with 95 % intervals: original 0.90" in text
+
+
+def test_masks_fixed_early(study, write_run):
+    paths = study(names=("dnw",))
+    runs = [mt.open_run(path) for path in paths]
+    found = {run: frozen_beside(run) for run in runs}
+    assert [sorted(each) for each in found.values()] == [[1, 2], [1, 2]]
+    result = freeze_result(found)
+    assert result.accuracies == (0.6, 0.61)
+    assert [point.epoch for point in result.points] == [1, 2]
+    assert result.points[1].accuracies == (0.52, 0.53)
+    assert result.points[1].lost.mean == pytest.approx(0.08)
+    assert [point.dense_gradient_share for point in result.points] == [0.25, 0.5]
+    assert [point.training_flops_ratio for point in result.points] == [0.25, 0.5]
+    assert result.dense_gradient_share == 1
+    # Another learning rate, a run that is not finished, and an epoch that not all runs have, are no part of it.
+    config = {**runs[0].config, "algorithm": {"name": "dnw", "freeze_epoch": 3}}
+    log = [dict(record) for record in runs[0].metrics]
+    masks = 4 * [random_masks(0)]
+    write_run("dnw-s0-frozen/lr", masks, {**config, "optimizer": {"lr": 1}, "lr": 1}, log)
+    write_run("dnw-s0-frozen/half", masks[:3], config, log[:3])
+    later = {**config, "later": 1}  # a key that there was not yet when the run was trained
+    write_run("dnw-s0-frozen/e3", masks, later, log)
+    assert sorted(frozen_beside(runs[0])) == [1, 2, 3]
+    assert [point.epoch for point in freeze_result({run: frozen_beside(run) for run in runs}).points] == [1, 2]
+    assert freeze_result({}) is None
+    bare = mt.open_run(write_run("bare", [random_masks(0)]))
+    assert frozen_beside(bare) == {}
+
+
+def test_guessing_is_shown_where_it_is_recorded(study):
+    paths = study(seeds=(0,), names=("dnw",))
+    assert chance_accuracies([mt.open_run(path) for path in paths]) == [CHANCE]
+    keys = "training", "reinit", "freeze", "prune"
+    for key in keys:
+        assert f"has {CHANCE}." in said(paths, key)
+    text = said(paths, "prune")
+    assert "Half of the accuracy above guessing is lost where so many of the active weights are kept: " in text
+    old = study(seeds=(0,), names=("rigl",), chance=None)
+    for key in keys:
+        assert "No line for guessing: these runs do not record its accuracy" in said(old, key)
+    assert "Mean accuracy over the logarithm of the share: " in said(old, "prune")
+    assert guessing([0.1, 0.5]).endswith("has 0.100 or 0.500.")
+    for key in ("training", "prune"):
+        assert f"has {CHANCE}, of the runs that record it." in said([*paths, *old], key)
+
+
+def test_sentences_below_pictures(mlp_run):
+    # Two of four units empty; the variance of 0, 0, 4, 4 is 16 / 3, that of 8 trials at 1 / 4 is 3 / 2.
+    told = degrees_reading(np.array([0, 0, 4, 4]), 8)
+    assert told.startswith("50 % of its 4 units have no active weight (10 % by density alone), ")
+    assert f"is {16 / 3 / 1.5:.3g} times" in told
+    assert "below 0.01 % by density alone" in degrees_reading(np.array([90, 92]), 100)
+    assert degrees_reading(np.array([4]), 8) == "0 % of its 1 units have no active weight (0.39 % by density alone)."
+    matrix = mt.compare_epochs(mlp_run(), mlp_run())
+    kappa = matrix.total.kappa[0, -1]
+    assert heat_map_reading(matrix) == (
+        f"kappa {rate(kappa)} between the first and the last mask, {rate((2 + kappa) / 3)} on average from one to the "
+        "next (chance 0)."
+    )
 
 
 def test_unfinished_and_foreign_runs_beside_are_left_out(study, write_run):
@@ -249,12 +308,13 @@ def test_unfinished_and_foreign_runs_beside_are_left_out(study, write_run):
 
 def test_what_cannot_be_made_is_said_in_a_sentence(write_run):
     page = Page(html_report([write_run("bare", [random_masks(0)], {"seed": 0})]))
-    assert page.text.count("Not shown:") == 8
+    assert page.text.count("Not shown:") == 9
     for words in (
         "holds no operator graph",
         "every run has a single snapshot",
         "no run has a log",
         "no finished trainings of these masks",
+        "no trainings with the mask fixed early",
         "no pruned networks lie beside the runs",
     ):
         assert words in page.text
@@ -287,7 +347,7 @@ def test_random_masks_are_drawn_where_they_are_asked_for(study):
     assert "No random masks were drawn" in html_report([path])
     text = Page(html_report([path], null="layer", draws=3)).text
     assert "the central 95 % of 3 random masks in the place of each epoch's (null: layer)" in text
-    assert "effective in random masks" in text
+    assert "in random masks" in text
 
 
 def test_heat_maps_are_pictures_of_their_cells(study):

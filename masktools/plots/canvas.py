@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 
 from masktools.render.numbers import printable
 from masktools.render.run_names import short_names
@@ -18,10 +19,13 @@ __all__ = [
     "MUTED",
     "ORANGE",
     "PALETTE",
+    "axes_behind",
     "axes_of",
     "colour",
+    "epoch_axis",
     "legend",
     "names_of",
+    "plain_logarithm",
     "said",
     "text",
 ]
@@ -105,10 +109,29 @@ def epoch_axis(ax: Axes, ends: Iterable[float], title: str = "epoch") -> None:
     if known and max(known) > 8 * min(known):
         ax.set_xscale("symlog", linthresh=10)
         ax.xaxis.set_major_formatter(ScalarFormatter())
+        # Margins of a logarithm would reach far below 0, where there are no epochs.
+        ax.set_xlim(-0.5, 1.15 * max(known))
         title += " (logarithmic from 10 on)"
     else:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel(title)
+
+
+def plain_logarithm(axis: Axis) -> None:
+    """Label powers of ten as they are written in tables: 0.01."""
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def axes_behind(ax: Axes) -> Axes:
+    """Return axes with another scale at the right, behind the given ones, which are what the picture is about."""
+    second = ax.twinx()
+    second.set_zorder(ax.get_zorder() - 1)
+    second.patch.set(visible=ax.patch.get_visible(), facecolor=ax.get_facecolor())
+    ax.patch.set_visible(False)
+    second.spines[["top", "left"]].set_visible(False)
+    second.tick_params(labelsize=8, colors=MUTED, which="both")
+    return second
 
 
 def legend(ax: Axes, handles: Sequence[Line2D | Patch]) -> None:

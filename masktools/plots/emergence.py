@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from masktools.plots.canvas import GRID, INK, MUTED, axes_of, colour, epoch_axis, legend, names_of, said
+from masktools.plots.canvas import GRID, INK, MUTED, axes_behind, axes_of, colour, epoch_axis, legend, names_of, said
 from masktools.plots.groups import group_names
 from masktools.structure.dynamics.emergence_result import Emergence
 from masktools.structure.dynamics.groups import Emergences, SeedGroup
@@ -56,7 +56,7 @@ def plot_emergence(
         said(ax, "kappa is not defined: every final layer is dense or empty")
     handles: list[Line2D | Patch] = [*lines, Line2D([], [], color=INK, lw=0.9, ls="--", label="chance")]
     if drawn:
-        handles.append(Patch(color=MUTED, alpha=0.3, lw=0, label="random masks, central 95 %"))
+        handles.append(Patch(color=MUTED, alpha=0.3, lw=0, label="random masks (95 %)"))
     epoch_axis(ax, [run.epochs[-1] for run in runs])
     ax.set(ylabel="kappa with the final mask", ylim=(min(-0.05, ax.get_ylim()[0]), 1.05))
     ax.grid(color=GRID, lw=0.6)
@@ -103,11 +103,9 @@ def _draw_rates(ax: Axes, runs: Sequence[Emergence]) -> Line2D | None:
     found = [schedule for schedule in schedules if schedule]
     if not found:
         return None
-    second = ax.twinx()
-    second.spines[["top", "left"]].set_visible(False)
+    second = axes_behind(ax)
     for schedule in found:
-        second.plot(*zip(*schedule, strict=True), color=MUTED, lw=0.7, alpha=0.7)
+        second.plot(*zip(*schedule, strict=True), color=MUTED, lw=0.6, alpha=0.6)
     second.set_ylabel("learning rate", color=MUTED, fontsize=9)
     second.set_ylim(bottom=0)
-    second.tick_params(labelsize=8, colors=MUTED)
-    return Line2D([], [], color=MUTED, lw=0.8, label="learning rate")
+    return Line2D([], [], color=MUTED, lw=0.8, alpha=0.6, label="learning rate")

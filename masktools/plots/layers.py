@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from masktools.plots.canvas import BLUE, GRID, MUTED, ORANGE, axes_of, colour, legend, text
+from masktools.plots.canvas import BLUE, GRID, INK, MUTED, ORANGE, axes_of, colour, legend, plain_logarithm, text
 from masktools.structure.connectivity_curve import ConnectivityCurve
 from masktools.structure.connectivity_result import Connectivity
 
@@ -18,7 +18,7 @@ def plot_layers(result: Connectivity | ConnectivityCurve, ax: Axes | None = None
     Parameters
     ----------
     result
-        Of `masktools.connectivity`: two bars a layer; where random masks were drawn, a grey tick at their mean
+        Of `masktools.connectivity`: two bars a layer; where random masks were drawn, a tick at their mean
         effective density. Of `masktools.connectivity_curve`: effective density by epoch, a curve a layer.
     ax
         Axes to draw into; None makes a figure.
@@ -49,15 +49,16 @@ def _bars(result: Connectivity, ax: Axes | None) -> Axes:
     for place, layer in zip(places, layers, strict=True):
         level = result.level("effective", layer.name)
         if level is not None and level.mean is not None and level.mean > 0:
-            ax.plot([level.mean / layer.size] * 2, [place, place + 0.38], color=MUTED, lw=2.5)
+            ax.plot([level.mean / layer.size] * 2, [place + 0.01, place + 0.37], color=INK, lw=1.8)
         if not layer.effective:
             ax.text(floor * 1.1, place + 0.19, "none", va="center", fontsize=8, color=ORANGE)
     if result.trial is not None:
-        handles.append(Line2D([], [], color=MUTED, lw=2.5, label="effective in random masks"))
+        handles.append(Line2D([], [], ls="none", marker="|", ms=9, mew=1.8, color=INK, label="in random masks"))
     ax.set_xlim(floor, max(1.0, *nominal) if layers else 1.0)
+    plain_logarithm(ax.xaxis)
     ax.set_yticks(places, [text(layer.name) for layer in layers])
     ax.set_ylim(len(layers) - 0.45, -0.55)
-    ax.set_xlabel("density (share of all weights of the layer)")
+    ax.set_xlabel("density (share of weights)")
     ax.grid(axis="x", color=GRID, lw=0.6)
     legend(ax, handles)
     return ax
@@ -75,7 +76,8 @@ def _curves(result: ConnectivityCurve, ax: Axes | None) -> Axes:
     handles += ax.plot(epochs, total, color=MUTED, lw=2.5, label="all layers")
     if any(np.isfinite(line.get_ydata()).any() for line in ax.lines):
         ax.set_yscale("log")
-    ax.set(xlabel="epoch", ylabel="effective density")
+        plain_logarithm(ax.yaxis)
+    ax.set(xlabel="epoch", ylabel="effective density (share of weights)")
     ax.grid(color=GRID, lw=0.6)
     legend(ax, handles)
     return ax

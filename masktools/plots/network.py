@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
 
-from masktools.plots.canvas import BLUE, GRID, INK, MUTED, ORANGE, axes_of, legend, text
+from masktools.plots.canvas import BLUE, INK, MUTED, ORANGE, axes_of, legend, text
 from masktools.plots.neurons import EdgeKinds, edge_kinds
 from masktools.structure.measures.network import Network
 from masktools.structure.source import Source, recorded
@@ -21,12 +21,18 @@ __all__ = ["plot_network"]
 _UNITS, _EDGES = 160, 2000
 """What can still be told apart as neurons and edges."""
 
+_CROWDED, _UPRIGHT = 300, 5
+"""Edges from which on live ones are paler, and columns up to which their names stand upright."""
+
 _SHADES = "cividis"
 
+_PARTS = (0.0, "none"), (0.5, "half"), (1.0, "all effective")
+"""What shades mean: the part of the active weights of a layer that is effective."""
+
 _KINDS = {
-    "live": (BLUE, "-", "on a path"),
-    "dead": (ORANGE, "--", "dead: reaches no output"),
-    "ghost": ("#CC79A7", ":", "ghost: carries a constant"),
+    "live": (BLUE, "-", "edges on a path"),
+    "dead": (ORANGE, "--", "dead: no output is reached"),
+    "ghost": ("#CC79A7", ":", "ghosts: carry a constant"),
 }
 
 
@@ -76,21 +82,27 @@ def _neurons(network: Network, kinds: EdgeKinds, ax: Axes | None) -> Axes:
         at[place.first : place.first + place.units, 0] = column
         at[place.first : place.first + place.units, 1] = (0.5 + np.arange(place.units)) / place.units
     handles: list[Line2D | Patch] = []
-    for name, (tone, dashes, words) in reversed(_KINDS.items()):
+    crowded = graph.adjacency.nnz > _CROWDED
+    # What is not live is drawn last and stronger, or it would not be seen where edges are many.
+    for name, (tone, dashes, words) in _KINDS.items():
         near, far = getattr(kinds, name)
+        width, opacity = (0.4, 0.5) if crowded and name == "live" else (0.8, 0.9)
         # One line with gaps is one path in a file, whatever the number of edges.
         xs = np.column_stack([at[near, 0], at[far, 0], np.full(len(near), np.nan)]).ravel()
         ys = np.column_stack([at[near, 1], at[far, 1], np.full(len(near), np.nan)]).ravel()
-        handles += ax.plot(xs, ys, color=tone, ls=dashes, lw=0.7, alpha=0.8, label=f"{len(near)} {words}")
+        handles += ax.plot(xs, ys, color=tone, ls=dashes, lw=width, alpha=opacity, label=f"{len(near):,} {words}")
     live = kinds.live_units
     ax.plot(at[live, 0], at[live, 1], ls="none", marker="o", ms=3.5, color=INK, label="live units")
     ax.plot(at[~live, 0], at[~live, 1], ls="none", marker="o", ms=3.5, mfc="none", color=MUTED, label="other units")
     labels = [text(name.removesuffix(".weight")) for name in dict(graph.labels)]
-    ax.set_xticks(range(len(graph.places)), labels, rotation=0 if len(labels) <= 5 else 45)
+    ax.set_xticks(range(len(graph.places)), labels)
+    if len(labels) > _UPRIGHT:
+        for label in ax.get_xticklabels():
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
     ax.tick_params(bottom=False)
-    legend(ax, handles[::-1])
+    legend(ax, handles)
     return ax
 
 
@@ -122,7 +134,7 @@ def _operators(network: Network, ax: Axes | None) -> Axes:
         ax.text(0.7, row, f"{text(node.weight.removesuffix('.weight'))}: {densities}", va="center", fontsize=8.5)
     ax.set(xlim=(-1.6, 8), ylim=(len(shown) - 0.4, -0.6))
     ax.axis("off")
-    legend(ax, [Patch(fc=_shade(part), ec=GRID, label=f"{100 * part:.0f} % effective") for part in (0, 0.5, 1)])
+    legend(ax, [Patch(fc=_shade(part), ec=INK, lw=0.7, label=words) for part, words in _PARTS])
     return ax
 
 

@@ -47,7 +47,7 @@ def plot_reinit(result: ReinitResult, ax: Axes | None = None) -> Axes:
     if math.isfinite(result.reference_accuracy):
         handles.append(ax.axvline(result.reference_accuracy, color=ORANGE, lw=1.2, label="as trained"))
     if math.isfinite(result.chance_accuracy):
-        handles.append(ax.axvline(result.chance_accuracy, color=INK, lw=0.9, ls="--", label="chance"))
+        handles.append(ax.axvline(result.chance_accuracy, color=INK, lw=0.9, ls="--", label="guessing (chance)"))
     ax.set_yticks(places, [text(variant.variant) for variant in variants])
     ax.set_ylim(len(variants) - 0.4, -0.6)
     # The ends of an interval over few repetitions may lie where no accuracy can.

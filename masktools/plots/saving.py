@@ -84,6 +84,23 @@ def write_figure(figure: Figure, target: Any, kind: str) -> None:
     ):
         # Names in scripts that the font lacks are measured with a box; browsers draw them with a font of their own.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        # Once for the layout to settle: it does not know in advance how wide the labels are that its axes will have.
+        # For the layout to settle: it does not know in advance how wide the labels are that its axes will have, and
+        # axes that became smaller may label other ticks.
+        before = _ticks(figure)
         figure.draw_without_rendering()
-        figure.savefig(target, format=kind, dpi=160, metadata=metadata)
+        if _ticks(figure) != before:
+            figure.draw_without_rendering()
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            # It stays as it is now: laid out once more with the metrics of another format, ticks may change again.
+            figure.set_layout_engine("none")
+        try:
+            figure.savefig(target, format=kind, dpi=160, metadata=metadata)
+        finally:
+            if engine is not None:
+                figure.set_layout_engine(engine)
+
+
+def _ticks(figure: Figure) -> list[tuple[float, ...]]:
+    """Return where the axes of a figure are labelled."""
+    return [tuple(axis.get_majorticklocs()) for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]

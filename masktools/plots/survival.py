@@ -55,7 +55,7 @@ def plot_survival(result: Emergence | Emergences | Sequence[Emergence], ax: Axes
             ax.fill_between([p.duration for p in known], low, high, step="post", color=tone, alpha=0.25, lw=0)
     if not handles:
         said(ax, "no spell has a known beginning")
-    epoch_axis(ax, [run.epochs[-1] for run in runs], "epochs")
+    epoch_axis(ax, [run.epochs[-1] for run in runs], "epochs active")
     ax.set(ylabel="share of spells that last longer", ylim=(-0.02, 1.03))
     ax.grid(color=GRID, lw=0.6)
     legend(ax, [*handles, Line2D([], [], color=INK, lw=0.9, ls=":", label="deaths at random")])

@@ -1,9 +1,9 @@
-"""Re-evaluations that lie beside runs, from their logs alone: trained again, or pruned further."""
+"""Re-evaluations that lie beside runs: trained again, or pruned further."""
 
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from masktools.errors import RunError
@@ -11,9 +11,8 @@ from masktools.run_collections import open_runs
 from masktools.runs import Run
 from masktools.structure.configuration import config_differences
 from masktools.structure.reevaluation import VariantResult
-from masktools.structure.robustness import PrunePoint, PruneResult
 
-__all__ = ["Again", "beside", "pruned_results", "variant_results"]
+__all__ = ["Again", "beside", "chance_accuracies", "literal", "variant_results"]
 
 _OWN = ("origin", "algorithm", "seed", "name", "snapshot", "execution", "computation")
 """What a re-evaluation always has of its own; where it differs in another key, it was asked to."""
@@ -27,6 +26,8 @@ class Again:
 
     Parameters
     ----------
+    run
+        The re-evaluation itself.
     origin
         What its configuration says about where its mask is from.
     label
@@ -39,6 +40,7 @@ class Again:
         Active weights in the end.
     """
 
+    run: Run
     origin: Mapping[str, Any]
     label: str
     seed: int
@@ -46,6 +48,11 @@ class Again:
     untrained: float
     active: int
     density: float
+
+    @property
+    def pruned(self) -> bool:
+        """Whether it was pruned further, not trained again."""
+        return str(self.origin.get("variant", "")).startswith(_PRUNED)
 
 
 def beside(run: Run) -> list[Again]:
@@ -65,7 +72,7 @@ def beside(run: Run) -> list[Again]:
     if not place.is_dir():
         return []
     found: list[Again] = []
-    for folder in sorted(place.parent.glob(f"{_literal(place.name)}-*/")):
+    for folder in sorted(place.parent.glob(f"{literal(place.name)}-*/")):
         try:
             runs = open_runs(folder)
         except RunError:  # a directory of something else
@@ -74,7 +81,7 @@ def beside(run: Run) -> list[Again]:
     return found
 
 
-def _literal(name: str) -> str:
+def literal(name: str) -> str:
     """Return a name as a pattern that matches nothing else."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
@@ -99,6 +106,7 @@ def _again(run: Run, other: Run) -> Again | None:
     early = origin.get("epoch") not in (None, run.final.epoch)
     words = [str(origin.get("variant")), *([f"mask of epoch {origin.get('epoch')}"] if early else []), *changed]
     return Again(
+        run=other,
         origin=origin,
         label=", ".join(words),
         seed=config["seed"] if isinstance(config.get("seed"), int) else 0,
@@ -107,6 +115,20 @@ def _again(run: Run, other: Run) -> Again | None:
         active=int(last.get("active") or 0),
         density=float(last.get("density") or 0.0),
     )
+
+
+def chance_accuracies(runs: Iterable[Run]) -> list[float]:
+    """Return the accuracies of always naming the most frequent class that runs record, each once.
+
+    Parameters
+    ----------
+    runs
+        The runs; those that record none, because they were made by other programs or before it was recorded, do not
+        count.
+    """
+    found = (run.info.get("chance_accuracy") for run in runs)
+    known = (value for value in found if isinstance(value, int | float) and not isinstance(value, bool))
+    return sorted({float(value) for value in known if math.isfinite(value)})
 
 
 def variant_results(found: Sequence[Sequence[Again]]) -> tuple[VariantResult, ...]:
@@ -127,7 +149,7 @@ def variant_results(found: Sequence[Sequence[Again]]) -> tuple[VariantResult, ..
     for each in found:
         labels: dict[str, list[Again]] = {}
         for again in each:
-            if not str(again.origin.get("variant", "")).startswith(_PRUNED):
+            if not again.pruned:
                 labels.setdefault(again.label, []).append(again)
         by_label.append(labels)
     common = [label for label in by_label[0] if all(label in labels for labels in by_label)] if by_label else []
@@ -147,52 +169,3 @@ def variant_results(found: Sequence[Sequence[Again]]) -> tuple[VariantResult, ..
             )
         )
     return tuple(sorted(results, key=lambda result: -result.interval.mean))
-
-
-def pruned_results(run: Run, found: Sequence[Again]) -> dict[str, PruneResult]:
-    """Return the curves of a run that was pruned further, by how that was done.
-
-    Parameters
-    ----------
-    run
-        The run.
-    found
-        Its re-evaluations.
-
-    Returns
-    -------
-    dict
-        Accuracies are those in the end, after fine-tuning where there was some. The accuracy of guessing is in no log,
-        so it is NaN; what lies on a path is not measured here.
-    """
-    gathered: dict[tuple[str, int], dict[float, list[Again]]] = {}
-    for again in found:
-        variant, options = str(again.origin.get("variant", "")), again.origin.get("options", {})
-        share = options.get("share")
-        if variant.startswith(_PRUNED) and isinstance(share, int | float):
-            key = variant, int(options.get("finetune_epochs") or 0)
-            gathered.setdefault(key, {}).setdefault(float(share), []).append(again)
-    final = run.final
-    results = {}
-    for (variant, epochs), shares in gathered.items():
-        _, criterion, scope = variant.split("-", 2)
-        curve = tuple(
-            PrunePoint(share, each[0].density, each[0].active, tuple(again.accuracy for again in each), None)
-            for share, each in sorted(shares.items(), reverse=True)
-        )
-        after = f", then {epochs} epochs of fine-tuning" if epochs else ", without fine-tuning"
-        results[f"{criterion} ({scope}){after}"] = PruneResult(
-            run=str(run.path),
-            epoch=final.epoch,
-            algorithm=str(run.config.get("algorithm", {}).get("name", "unknown")),
-            variant=None,
-            active=final.active,
-            size=sum(layer.size for layer in final.layers.values()),
-            criterion=criterion,
-            scope=scope,
-            draws=max(len(each) for each in shares.values()),
-            chance_accuracy=math.nan,
-            curve=curve,
-            finetune_epochs=epochs or None,
-        )
-    return results

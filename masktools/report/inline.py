@@ -21,6 +21,9 @@ COLOURS: Mapping[str, str] = {
 }
 """Colours of the pictures, and what they are called in the style sheet, which has two of each."""
 
+_WIDE = 450
+"""Pixels up to which a picture can be made as narrow as a telephone and still be read."""
+
 _ROOT = re.compile(r"<svg[^>]*?viewBox=\"([\d. ]+)\"[^>]*>")
 _NOISE = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->|<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)
 _REFERENCE = re.compile(r"(?:href=\"#|url\(#)([\w.-]+)")
@@ -56,11 +59,14 @@ def picture(ax: Axes, key: str, title: str, caption: str) -> str:
     assert opening is not None  # noqa: S101  # matplotlib writes it
     box = opening.group(1)
     width = round(float(box.split()[2]) * 4 / 3)
-    return (
-        f'<figure style="--width:{width}px"><svg viewBox="{box}" role="img" aria-labelledby="{key}-title">'
+    shown = (
+        f'<svg viewBox="{box}" role="img" aria-labelledby="{key}-title">'
         f'<title id="{key}-title">{clean(title)}</title>{drawn[opening.end() :].strip()}'
-        f"<figcaption>{clean(caption)}</figcaption></figure>"
     )
+    if width > _WIDE:
+        # It scrolls on a narrow screen, which takes a keyboard only if it can be focused.
+        shown = f'<div class="scroll" tabindex="0" role="group" aria-label="{clean(title)}">{shown}</div>'
+    return f'<figure style="--width:{width}px">{shown}<figcaption>{clean(caption)}</figcaption></figure>'
 
 
 def _adapted(svg: str, key: str) -> str:

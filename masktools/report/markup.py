@@ -6,7 +6,7 @@ import html
 from masktools.render.document import Cell, Column, Table
 from masktools.render.numbers import printable, show
 
-__all__ = ["Section", "clean", "details", "html_table", "missing", "paragraph", "part", "section_html"]
+__all__ = ["Section", "beside_table", "clean", "details", "html_table", "missing", "paragraph", "part", "section_html"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +31,14 @@ class Section:
 def clean(text: str) -> str:
     """Return text for HTML, with escapes for what would be markup, and for what cannot be printed.
 
+    No line ends between a number and its per cent sign.
+
     Examples
     --------
     >>> clean("<b>")
     '&lt;b&gt;'
     """
-    return html.escape(printable(text))
+    return html.escape(printable(text)).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def paragraph(*sentences: str) -> str:
@@ -76,10 +78,15 @@ def html_table(table: Table) -> str:
     )
     # A wide table scrolls by itself, which takes a keyboard only if it can be focused.
     return (
-        f'<div class="table"><div class="scroll" tabindex="0" role="region" aria-label="{clean(table.title)}">'
-        f"<table><caption>{clean(table.title)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<div class="table"><div class="scroll" tabindex="0" role="group" aria-label="{clean(table.title)}">'
+        f"<table><caption><span>{clean(table.title)}</span></caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
         f"{paragraph(table.reading) if table.reading else ''}</div>"
     )
+
+
+def beside_table(drawn: str, table: str) -> str:
+    """Return a picture and its table, side by side where there is room for both."""
+    return f'<div class="pair">{drawn}{table}</div>'
 
 
 def section_html(section: Section) -> str:

@@ -2,13 +2,16 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from masktools.errors import RunError
 from masktools.plots.groups import group_names, seeds_together
 from masktools.render.numbers import printable
 from masktools.render.run_names import short_names
+from masktools.report.again import Again, beside, chance_accuracies
+from masktools.report.frozen import is_frozen
+from masktools.report.pruned import LARGE
 from masktools.run_collections import open_runs
 from masktools.runs import Run, open_run
 from masktools.structure.connectivity import connectivity
@@ -16,6 +19,9 @@ from masktools.structure.connectivity_result import Connectivity
 from masktools.structure.dynamics.groups import Emergences, emergence_many
 
 __all__ = ["Material", "gather"]
+
+_DRAWS = 19
+"""Random masks beside the connectivity of a small network: enough for a mean, too few for a verdict."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +76,10 @@ class Material:
         return emergence_many(self.moving, null=self.null, draws=self.draws, seed=self.seed, jobs=self.jobs)
 
     def connectivity(self, run: Run) -> Connectivity:
-        """Return the connectivity of a run's last mask, measured once.
+        """Return the connectivity of a run's last mask, measured once, beside that of random masks.
+
+        Without a null a few masks with the same count in each layer are drawn for a small network, which takes
+        milliseconds.
 
         Raises
         ------
@@ -79,13 +88,35 @@ class Material:
         """
         known = self._connected.get(str(run.path))
         if known is None:
-            draws = self.draws if self.null else 0
+            size = sum(layer.size for layer in run.final.layers.values())
+            draws = self.draws if self.null else _DRAWS if size <= LARGE else 0
             known = connectivity(run, null=self.null or "layer", draws=draws, seed=self.seed, jobs=self.jobs)
             self._connected[str(run.path)] = known
         return known
 
+    def beside(self, run: Run) -> list[Again]:
+        """Return the re-evaluations that lie beside a run, read once.
+
+        Raises
+        ------
+        RunError
+            If one cannot be read.
+        """
+        known = self._beside.get(str(run.path))
+        if known is None:
+            known = self._beside[str(run.path)] = beside(run)
+        return known
+
+    def chances(self, runs: Iterable[Run]) -> list[float]:
+        """Return the accuracies of guessing that runs, or what lies beside them, record; each once."""
+        return chance_accuracies(each for run in runs for each in (run, *(again.run for again in self.beside(run))))
+
     @functools.cached_property
     def _connected(self) -> dict[str, Connectivity]:
+        return {}
+
+    @functools.cached_property
+    def _beside(self) -> dict[str, list[Again]]:
         return {}
 
 
@@ -108,7 +139,8 @@ def gather(paths: Sequence[str | Path]) -> tuple[Run, ...]:
     for path in map(Path, paths):
         runs = open_runs(path)
         if len(runs) > 1 or runs[0].path.resolve() != path.resolve():
-            own = [run for run in runs if run.config.get("origin") is None]
+            places = [run.path.resolve() for run in runs]
+            own = [run for run in runs if run.config.get("origin") is None and not is_frozen(run, places)]
             runs = own or runs
         else:
             runs = [open_run(path)]

@@ -10,6 +10,7 @@ from masktools.report.markup import Section, clean, missing, section_html
 from masktools.report.material import Material, gather
 from masktools.report.sections.definitions import definitions
 from masktools.report.sections.dynamics import emergence, survival
+from masktools.report.sections.freezing import frozen
 from masktools.report.sections.overlap import overlap
 from masktools.report.sections.reevaluations import pruned, reinitialised
 from masktools.report.sections.runs import runs
@@ -29,6 +30,7 @@ SECTIONS: Final[dict[str, tuple[str, Callable[[Material], str]]]] = {
     "degrees": ("Degrees", degree_distributions),
     "network": ("The network under its mask", networks),
     "reinit": ("Structure alone: trained again", reinitialised),
+    "freeze": ("Early structure: the mask fixed early", frozen),
     "prune": ("Pruned further", pruned),
     "definitions": ("What each number is", definitions),
 }

@@ -34,8 +34,12 @@ nav a{display:inline-block;padding:.15rem 0}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));
 gap:1.2rem 1.6rem;align-items:start}
 .plots.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,18rem),1fr))}
-figure{margin:.6rem 0;max-width:calc(var(--width)*1.15);min-width:0;overflow-x:auto}
-figure svg{display:block;width:100%;min-width:calc(var(--width)*.72);height:auto;overflow:visible}
+.pair{display:flex;flex-wrap:wrap;gap:0 2rem;align-items:flex-start}
+.pair>figure{flex:0 1 calc(var(--width)*1.15)}
+.pair>.table{flex:0 1 auto;min-width:0;max-width:100%}
+.pair>.table>p{width:0;min-width:100%}
+figure{margin:.6rem 0;max-width:calc(var(--width)*1.15);min-width:0}
+figure svg{display:block;width:100%;min-width:calc(var(--width)*.64);height:auto;overflow:visible}
 figure svg *{stroke-linejoin:round;stroke-linecap:butt}
 figure svg text{fill:var(--ink)}
 figcaption{font-size:.86rem;line-height:1.45;color:var(--soft);margin-top:.3rem;overflow-wrap:anywhere}
@@ -44,6 +48,7 @@ figcaption{font-size:.86rem;line-height:1.45;color:var(--soft);margin-top:.3rem;
 .scroll{overflow-x:auto;max-width:100%}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding:.2rem 0 .4rem}
+caption span{position:sticky;left:0;display:inline-block;max-width:calc(100vw - 2.5rem)}
 th,td{padding:.28rem .7rem .28rem 0;text-align:left;border-bottom:1px solid var(--grid);vertical-align:top}
 thead th{border-bottom:1px solid var(--line);color:var(--soft);font-weight:600;vertical-align:bottom}
 tbody th{font-weight:400;white-space:nowrap}
@@ -64,7 +69,14 @@ body{font-size:10pt}
 header,main,footer{max-width:none;padding:0}
 section,figure,.table{break-inside:avoid-page}
 section{break-inside:auto}
-h2,h3{break-after:avoid}
+h2,h3,dt,dt+dd{break-after:avoid}
+h2+p,h2+p+p{break-after:avoid;break-inside:avoid}
+.pair,.plots{display:block}
+.plots figure{display:inline-block;vertical-align:top;width:48%;margin-right:1.5%}
+.plots.small figure{width:31.5%}
+figure svg{min-width:0}
+figcaption,.table>p{font-size:8pt}
+.pair>.table>p{width:auto}
 .scroll{overflow:visible}
 tr{break-inside:avoid}
 table{font-size:8pt}
@@ -90,7 +102,7 @@ if(navigator.clipboard&&window.isSecureContext){navigator.clipboard.writeText(te
 var area=document.createElement('textarea');area.value=text;document.body.appendChild(area);area.select();
 document.execCommand('copy');area.remove();done()});
 box.appendChild(button)});
-if(matchMedia){matchMedia('print').addEventListener('change',function(event){
-if(event.matches)document.querySelectorAll('details').forEach(function(each){each.open=true})})}
+addEventListener('beforeprint',function(){
+document.querySelectorAll('details').forEach(function(each){each.open=true})});
 """
 """Buttons that copy a table as tab-separated text, and folded parts opened for print; the page reads well without."""

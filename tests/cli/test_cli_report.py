@@ -24,7 +24,7 @@ def test_a_page_is_written(mlp_run, output, tmp_path):
     output("report", *paths, "-o", page)
     assert page.read_text("utf-8") == first  # the same runs are the same page
     output("report", paths[0], "--null", "layer", "--draws", 3, "-o", page)
-    assert "central 95 % of 3 random masks" in page.read_text("utf-8")
+    assert "central 95\N{NO-BREAK SPACE}% of 3 random masks" in page.read_text("utf-8")
 
 
 def test_a_page_needs_no_torch(mlp_run, tmp_path):
@@ -100,6 +100,10 @@ def test_reevaluations_are_drawn(output, tmp_path):
         output(command, run, *options, "-q", "--plot", tmp_path / f"{command}.svg")
         assert "</svg>" in (tmp_path / f"{command}.svg").read_text("utf-8")
     output("prune", run, tmp_path / "run-reinit" / "new-s1", "--shares", "1,0.5", "--plot", tmp_path / "two.svg")
-    assert "(new)" in (tmp_path / "two.svg").read_text("utf-8")
+    two = (tmp_path / "two.svg").read_text("utf-8")
+    assert "(new)" in two
+    assert "guessing (chance)" in two
     output("report", run, "-o", tmp_path / "page.html")
-    assert "Not shown" not in (tmp_path / "page.html").read_text("utf-8")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "Not shown" not in page
+    assert "No line for guessing" not in page

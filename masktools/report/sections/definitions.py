@@ -7,6 +7,12 @@ __all__ = ["definitions"]
 
 _TERMS: tuple[tuple[str, str, str], ...] = (
     (
+        "Test accuracy, and guessing",
+        "Share of the test examples that are classified rightly. Guessing, the chance level, is the share of the most "
+        "frequent class: what always naming it comes to.",
+        "Counts over the test examples; guessing is chance_accuracy of run.json.",
+    ),
+    (
         "Density",
         "Active weights over all weights of the layers that the mask covers; biases and norms do not count.",
         "Counts of the snapshot.",
@@ -57,7 +63,8 @@ _TERMS: tuple[tuple[str, str, str], ...] = (
     (
         "Degrees and binomial",
         "Active weights into each output unit, every tap of a kernel counted. The binomial has as many trials as a "
-        "unit has weights, and the density of the layer: what density alone gives.",
+        "unit has weights, and the density of the layer: what density alone gives. The variance is that of the degrees "
+        "over the binomial's, 1 on average in random masks of as many weights.",
         "Erdős and Rényi, On random graphs I (1959).",
     ),
     (
@@ -65,6 +72,21 @@ _TERMS: tuple[tuple[str, str, str], ...] = (
         "Test accuracy of the mask, held fixed, trained under the run's own recipe from the weights that the "
         "variant names.",
         "Structure alone, as in Van Gelder, Wortsman and Ehsani (2020).",
+    ),
+    (
+        "Mask fixed early",
+        "Test accuracy of the same training, from the same weights and in the same order, whose mask was kept from an "
+        "epoch on; accuracy lost is that of the run itself less it, paired by run. Training FLOPs count active "
+        "weights, and all weights where an algorithm needs the gradient of inactive ones; here as a share of those of "
+        "the run itself.",
+        "After You et al., Drawing Early-Bird Tickets (2019); FLOPs: Evci et al., Rigging the Lottery (2020).",
+    ),
+    (
+        "Pruned further",
+        "Test accuracy with a share of the active weights kept, those that rank highest by the criterion, with nothing "
+        "else changed unless it says so. Half of the accuracy is lost where it is half way from that of the first "
+        "share to guessing, interpolated over the logarithm of the share.",
+        "Pruning by magnitude: Han et al., Learning both Weights and Connections (2015).",
     ),
     (
         "Intervals",

@@ -5,10 +5,14 @@ from typing import Any
 from masktools.plots.emergence import plot_emergence
 from masktools.plots.survival import plot_survival
 from masktools.render.document import Column, Table
+from masktools.render.emergence_words import sentence, survival_sentence
+from masktools.render.numbers import rate
 from masktools.report.inline import picture
-from masktools.report.markup import html_table, missing, paragraph
+from masktools.report.markup import beside_table, html_table, missing, paragraph
 from masktools.report.material import Material
+from masktools.report.readings import dynamics_of, epochs_in_words, listed
 from masktools.structure.dynamics.emergence_result import Emergence
+from masktools.structure.dynamics.groups import Emergences, GroupMean
 
 __all__ = ["emergence", "survival"]
 
@@ -30,8 +34,8 @@ def emergence(material: Material) -> str:
         plot_emergence(found),
         "emergence-curves",
         "Kappa with the final mask by epoch, with its chance level and the learning rate.",
-        "Agreement of each epoch's mask with the final one: 0 by chance, 1 if equal; bands are 95 % intervals over "
-        f"seeds. A falling learning rate freezes masks by itself.{nulls}",
+        f"{_when(material, found)}{' Bands are 95 % intervals over seeds.' if found.groups else ''} A falling learning "
+        f"rate freezes masks by itself.{nulls}",
     )
     columns = (
         Column("run"),
@@ -50,7 +54,20 @@ def emergence(material: Material) -> str:
         "defined, because every final layer is dense or empty."
     )
     table = html_table(Table("When the final mask was in place", columns, rows, reading))
-    return f'<div class="plots">{drawn}</div>{table}{_single(material)}'
+    return f"{beside_table(drawn, table)}{_single(material)}"
+
+
+def _when(material: Material, found: Emergences) -> str:
+    """Say when the final masks were in place."""
+    if len(found.runs) == 1:
+        told = sentence(found.runs[0])
+        return told[0].upper() + told[1:]
+    known = dynamics_of(material, found, "emergence_epoch")
+    when = listed([f"{epochs_in_words(mean)} ({name})" for name, mean in known])
+    return (
+        f"Kappa with the final mask, 0 by chance and 1 if equal, is {found.runs[0].threshold:g} or above for good from "
+        f"these epochs on: {when}."
+    )
 
 
 def _row(run: Emergence) -> tuple[Any, ...]:
@@ -70,6 +87,22 @@ def _single(material: Material) -> str:
     return paragraph(f"Not among them, with a single snapshot: {', '.join(alone)}.") if alone else ""
 
 
+def _half_lives(material: Material, found: Emergences) -> str:
+    """Say how long half of the spells last, and how long they would if deaths were random."""
+    if len(found.runs) == 1:
+        return survival_sentence(found.runs[0])
+    ours, chance = (dynamics_of(material, found, key) for key in ("half_life", "expected_half_life"))
+    told = [
+        f"{_lasting(mean)}, by chance {_lasting(expected)} ({name})"
+        for (name, mean), (_, expected) in zip(ours, chance, strict=True)
+    ]
+    return f"Half of the spells have ended after so many epochs: {listed(told, '; ')}."
+
+
+def _lasting(mean: GroupMean) -> str:
+    return "not reached" if mean.interval is None else rate(mean.interval.mean)
+
+
 def survival(material: Material) -> str:
     """Return the survival of spells, and their half-lives."""
     if not material.moving:
@@ -79,8 +112,8 @@ def survival(material: Material) -> str:
         plot_survival(found),
         "survival-curves",
         "Share of spells that last longer than so many epochs, beside deaths at random.",
-        "A spell is a stretch of snapshots in which a weight is active. Steps are Kaplan-Meier estimates; thin "
-        "dotted ones what they would be if as many weights died at random.",
+        f"{_half_lives(material, found)} A spell is a stretch of snapshots in which a weight is active; steps are "
+        "Kaplan-Meier estimates.",
     )
     columns = (
         Column("run"),
@@ -100,4 +133,4 @@ def survival(material: Material) -> str:
         for run in found.runs
     )
     reading = "- is a half-life that was not reached: fewer than half of the spells ended while they were watched."
-    return f'<div class="plots">{drawn}</div>' + html_table(Table("Spells", columns, rows, reading))
+    return beside_table(drawn, html_table(Table("Spells", columns, rows, reading)))

@@ -5,9 +5,11 @@ import numpy as np
 from masktools.errors import StructureError
 from masktools.plots.canvas import axes_of
 from masktools.plots.overlap import plot_overlap
+from masktools.render.comparison import mean_sentence
 from masktools.report.inline import picture
 from masktools.report.markup import clean, missing, paragraph, part
 from masktools.report.material import Material
+from masktools.report.readings import heat_map_reading
 from masktools.runs import Run
 from masktools.stacks import MaskStack
 from masktools.structure.comparisons import compare_many
@@ -39,7 +41,7 @@ def _epochs(material: Material) -> str:
         ax = plot_overlap(matrix, axes_of(None, (3.0, 2.5)))
         ax.set(xlabel="epoch", ylabel="epoch")
         title = f"{material.name(run)}: kappa of the masks of every two epochs"
-        drawn.append(picture(ax, f"overlap-{place}", title, material.name(run)))
+        drawn.append(picture(ax, f"overlap-{place}", title, f"{material.name(run)}: {heat_map_reading(matrix)}"))
     left = len(material.moving) - len(shown)
     words = paragraph(
         "Agreement (kappa, 0 by chance) of the masks of each run at every two epochs, all layers together. A block "
@@ -71,11 +73,7 @@ def _finals(material: Material) -> str:
         result = compare_many(material.runs)
     except StructureError as error:
         return part(title, missing(str(error)))
-    mean = result.mean()
-    words = f"Mean kappa over pairs {mean.mean:z.3f}" if mean.mean is not None else "No pair has a kappa"
-    if mean.mean is not None and mean.low is not None and mean.high is not None:
-        words += f", 95 % interval over runs [{mean.low:z.3f}, {mean.high:z.3f}]"
-    caption = f"Kappa of the final masks of every two runs, 0 by chance. {words}."
+    caption = f"{mean_sentence(result)} Grey: a mask with itself, or undefined."
     drawn = picture(plot_overlap(result), "finals", f"Matrix of kappa between {len(result.runs)} final masks.", caption)
     again = (
         f"<p>{clean('Left out, because it is there already: ' + ', '.join(result.repeated))}</p>"

@@ -7,17 +7,20 @@ from masktools.plots.accuracy import log_curve
 from masktools.plots.prune import plot_prune
 from masktools.plots.reinit import plot_reinit
 from masktools.render.document import Cell, Column, Table
-from masktools.render.numbers import with_interval
-from masktools.report.again import beside, pruned_results, variant_results
+from masktools.render.numbers import percent, rate, with_interval
+from masktools.report.again import variant_results
 from masktools.report.inline import picture
 from masktools.report.markup import html_table, missing, paragraph
 from masktools.report.material import Material
+from masktools.report.pruned import LARGE, pruned_results
+from masktools.report.readings import guessing, listed
 from masktools.runs import Run
 from masktools.statistics.intervals import mean_interval
 from masktools.structure.reevaluation import ReinitResult
-from masktools.structure.robustness_groups import robustness_groups
+from masktools.structure.robustness_groups import RobustnessGroup, robustness_groups
 
 if TYPE_CHECKING:
+    from masktools.structure.dynamics.group_means import GroupMean
     from masktools.structure.robustness import PruneResult
 
 __all__ = ["pruned", "reinitialised"]
@@ -28,22 +31,24 @@ def reinitialised(material: Material) -> str:
     drawn, rows = [], []
     for place, (name, group) in enumerate(material.groups):
         # Runs that were not trained again are no part of the mean: whether one was says nothing about its outcome.
-        found = {run: again for run in group if (again := beside(run))}
+        beside = {run: [again for again in material.beside(run) if not again.pruned] for run in group}
+        found = {run: again for run, again in beside.items() if again}
         variants = variant_results(list(found.values()))
         if not variants:
             continue
+        chances = material.chances(group)
         result = ReinitResult(
             run=str(group[0].path),
             epoch=group[0].final.epoch,
             density=group[0].final.density,
             reference_accuracy=_reference(list(found)),
-            chance_accuracy=math.nan,
+            chance_accuracy=chances[0] if len(chances) == 1 else math.nan,
             baseline="new",
             variants=variants,
         )
         over = f"{len(found)} runs" if len(found) > 1 else "the seeds of one run"
         title = f"{name}: test accuracy of {len(variants)} ways of training the mask again, over {over}."
-        caption = f"{name}: means over {over}, with 95 % intervals."
+        caption = f"{name}, means over {over} with 95 % intervals: {_variants(result)} {guessing(chances)}"
         drawn.append(picture(plot_reinit(result), f"reinit-{place}", title, caption))
         rows += [(name, *_row(each.variant, each.accuracies)) for each in variants]
     if not drawn:
@@ -56,44 +61,103 @@ def reinitialised(material: Material) -> str:
     )
 
 
+def _variants(result: ReinitResult) -> str:
+    told = [f"{each.variant} {_shown(each.accuracies)}" for each in result.variants]
+    reference = f"; as trained {rate(result.reference_accuracy)}" if math.isfinite(result.reference_accuracy) else ""
+    return f"{listed(told)}{reference}."
+
+
+def _shown(accuracies: tuple[float, ...]) -> str:
+    found = mean_interval(accuracies)
+    return with_interval(found.mean, found.low, found.high)
+
+
 def _reference(runs: list[Run]) -> float:
     curves = [curve for run in runs if (curve := log_curve(run, "test_accuracy"))]
     return math.fsum(curve[max(curve)] for curve in curves) / len(curves) if curves else math.nan
 
 
 def _row(variant: str, accuracies: tuple[float, ...]) -> tuple[Cell, ...]:
-    found = mean_interval(accuracies)
-    return variant, found.n, with_interval(found.mean, found.low, found.high)
+    return variant, len(accuracies), _shown(accuracies)
 
 
 def pruned(material: Material) -> str:
     """Return the curves of the runs that were pruned further, a picture for each way of doing so."""
-    curves: dict[str, list[PruneResult]] = {}
-    for run in material.runs:
-        for how, result in pruned_results(run, beside(run)).items():
-            curves.setdefault(how, []).append(result)
+    curves: dict[str, list[tuple[str, RobustnessGroup]]] = {}
+    chances: dict[str, set[float]] = {}
+    unknown: set[str] = set()
+    for name, group in material.groups:
+        ways: dict[str, list[PruneResult]] = {}
+        for run in group:
+            for how, result in pruned_results(run, material.beside(run)).items():
+                ways.setdefault(how, []).append(result)
+        for how, results in ways.items():
+            # Runs of a group may begin at densities that differ: they are groups of their own then.
+            curves.setdefault(how, []).extend((name, each) for each in robustness_groups(results))
+            recorded = {result.chance_accuracy for result in results if math.isfinite(result.chance_accuracy)}
+            chances.setdefault(how, set()).update(recorded)
+            unknown |= set() if recorded else {how}
     if not curves:
         return missing("no pruned networks lie beside the runs; masktools prune RUN --out RUN-pruned writes them there")
-    drawn, rows = [], []
-    for place, (how, results) in enumerate(curves.items()):
-        groups = robustness_groups(results)
-        caption = f"Pruned by {how}: test accuracy by the share of the active weights that is kept."
-        drawn.append(picture(plot_prune(groups), f"prune-{place}", caption, caption))
-        for group in groups:
-            for point in group.curve:
-                found = point.measures["accuracy"].interval
-                shown = "-" if found is None else with_interval(found.mean, found.low, found.high)
-                rows.append((how, group.algorithm, group.density, len(group.runs), point.share, shown))
+    drawn, tables = [], []
     columns = (
-        Column("how"),
-        Column("algorithm"),
-        Column("density", kind="rate"),
+        Column("group"),
         Column("runs", kind="count"),
         Column("share", "share kept", "rate"),
         Column("accuracy", "test accuracy"),
+        Column("effective", "effective density"),
+        Column("part", "part on a path"),
     )
     reading = (
-        "Shares are of the active weights of the trained network; brackets are 95 % Student t intervals over runs."
+        "Shares are of the active weights of the trained network, effective densities of all its weights, parts of the "
+        "active weights that are left; brackets are 95 % Student t intervals over runs."
     )
-    table = html_table(Table("Pruned further", columns, tuple(rows), reading))
-    return f'<div class="plots">{"".join(drawn)}</div>{table}'
+    for place, (how, found) in enumerate(curves.items()):
+        known = sorted(chances[how])
+        groups = [group for _, group in found]
+        names = [f"{name} ({len(group.runs)} seeds)" if len(group.runs) > 1 else name for name, group in found]
+        title = f"Pruned by {how}: test accuracy, and the part on a path, by the share of the active weights kept."
+        words = guessing(known, everywhere=how not in unknown)
+        caption = f"Pruned by {how}. {_halves(found, known)} {words}{_paths(groups)}"
+        ax = plot_prune(groups, names=names, chances=known)
+        drawn.append(picture(ax, f"prune-{place}", title, caption))
+        rows = tuple((name, *row) for name, group in found for row in _points(group))
+        tables.append(html_table(Table(f"Pruned by {how}", columns, rows, reading)))
+    return f'<div class="plots">{"".join(drawn)}</div>{"".join(tables)}'
+
+
+def _halves(found: list[tuple[str, RobustnessGroup]], chances: list[float]) -> str:
+    """Say where half of the accuracy is lost; where guessing is not known, what it is on average over the shares."""
+    key = "half_share" if chances else "area"
+    told = [
+        f"{percent(mean.mean) if chances else rate(mean.mean)} ({name})"
+        for name, group in found
+        if (mean := group.measures[key].interval) is not None
+    ]
+    if not told:
+        return "No group loses half of its accuracy above guessing." if chances else ""
+    words = (
+        "Half of the accuracy above guessing is lost where so many of the active weights are kept"
+        if chances
+        else "Mean accuracy over the logarithm of the share"
+    )
+    return f"{words}: {listed(told)}."
+
+
+def _paths(groups: list[RobustnessGroup]) -> str:
+    if any(point.measures["effective_share"].defined for group in groups for point in group.curve):
+        return " Dotted: the part of the active weights that is on a path from input to output."
+    return (
+        f" What is on a path is not shown: networks without an operator graph, or of more than {LARGE:,} weights, are "
+        "not looked at."
+    )
+
+
+def _points(group: RobustnessGroup) -> list[tuple[Cell, ...]]:
+    keys = ("accuracy", "effective_density", "effective_share")
+    return [(len(group.runs), point.share, *(_mean(point.measures[key]) for key in keys)) for point in group.curve]
+
+
+def _mean(mean: "GroupMean") -> Cell:
+    found = mean.interval
+    return None if found is None else with_interval(found.mean, found.low, found.high)

@@ -68,7 +68,7 @@ def _configurations(material: Material) -> str:
         rows = tuple((key, *(str(config.get(key, "-")) for config in flat)) for key in different)
         told += html_table(Table("Configuration keys on which the groups differ", columns, rows, ""))
     if shared:
-        rows = tuple((key, str(flat[0][key])) for key in shared)
+        rows = tuple((key, str(flat[0].get(key))) for key in shared)
         table = Table("Configuration keys that all runs share", (Column("key"), Column("value")), rows, "")
         told += details(f"Configuration: {len(shared)} keys that all runs share", html_table(table))
     return told

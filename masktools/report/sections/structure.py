@@ -7,10 +7,14 @@ from masktools.plots.canvas import axes_of
 from masktools.plots.degrees import plot_degrees
 from masktools.plots.layers import plot_layers
 from masktools.plots.network import plot_network
+from masktools.render.connectivity import sentence
 from masktools.render.document import Cell, Column, Table
 from masktools.report.inline import picture
 from masktools.report.markup import html_table, missing, paragraph
 from masktools.report.material import Material
+from masktools.report.readings import degrees_reading
+from masktools.runs import Run
+from masktools.structure.degrees import degrees
 from masktools.structure.source import recorded
 
 __all__ = ["degree_distributions", "layers", "networks"]
@@ -40,7 +44,7 @@ def layers(material: Material) -> str:
             rows += _rows(material.name(run), found.layers, found.total)
             if run is group[0] and place < _GROUPS:
                 title = f"{name}: nominal and effective density of each layer."
-                drawn.append(picture(plot_layers(found), f"layers-{place}", title, f"{name} ({material.name(run)})"))
+                drawn.append(picture(plot_layers(found), f"layers-{place}", title, _caption(material, name, run)))
     columns = (
         Column("run"),
         Column("layer"),
@@ -54,6 +58,12 @@ def layers(material: Material) -> str:
     reading = "A weight is effective if it lies on a path from a network input to a network output."
     table = html_table(Table("Connectivity of the final masks", columns, tuple(rows), reading)) if rows else ""
     return _gallery(material, drawn, errors) + table
+
+
+def _caption(material: Material, name: str, run: Run) -> str:
+    """Say whose the picture is and how much of the mask is connected, beside random masks where they were drawn."""
+    called = material.name(run)
+    return f"{name if name == called else f'{name} ({called})'}: {sentence(material.connectivity(run))}"
 
 
 def _gallery(material: Material, drawn: Sequence[str], errors: Sequence[str]) -> str:
@@ -92,7 +102,9 @@ def degree_distributions(material: Material) -> str:
         for number, layer in enumerate(each for each in sparse if each in largest):
             ax = plot_degrees(masks[layer], axes_of(None, (3.7, 2.4)), groups=groups.get(layer, 1))
             title = f"{name}, {layer}: how many output units have how many active weights, beside the binomial."
-            drawn.append(picture(ax, f"degrees-{place}-{number}", title, f"{name}: {layer}"))
+            mask, parts = masks[layer], groups.get(layer, 1)
+            reading = degrees_reading(degrees(mask, parts)[1], mask.size // len(mask))
+            drawn.append(picture(ax, f"degrees-{place}-{number}", title, f"{name}, {layer}: {reading}"))
     if not drawn:
         return missing("no layer of two axes or more is sparse, and all units of a dense one have the same degree")
     words = paragraph(
@@ -113,6 +125,6 @@ def networks(material: Material) -> str:
         except MasktoolsError as error:
             errors.append(str(error))
             continue
-        caption = f"{name} ({material.name(group[0])})"
-        drawn.append(picture(ax, f"network-{place}", f"{name}: what of the network is connected.", caption))
+        title, caption = f"{name}: what of the network is connected.", _caption(material, name, group[0])
+        drawn.append(picture(ax, f"network-{place}", title, caption))
     return _gallery(material, drawn, errors)

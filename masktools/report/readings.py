@@ -1,0 +1,117 @@
+"""What the pictures of a page say, each in a sentence with its numbers and what they would be by chance."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masktools.plots.groups import group_names
+from masktools.render.numbers import count, percent, rate, with_interval
+from masktools.report.material import Material
+from masktools.structure.dynamics.groups import Emergences, GroupMean
+from masktools.structure.epochs import EpochMatrix
+
+__all__ = ["degrees_reading", "dynamics_of", "epochs_in_words", "guessing", "heat_map_reading", "listed"]
+
+_MOST = 6
+"""Groups that a sentence names; the table has all."""
+
+
+_RARE = 1e-4
+
+
+def listed(parts: Sequence[str], mark: str = ", ") -> str:
+    """Return what groups have in a sentence, of many groups the first.
+
+    >>> listed(["1 (dnw)", "2 (rigl)"])
+    '1 (dnw), 2 (rigl)'
+    """
+    left = len(parts) - _MOST
+    return mark.join(parts[:_MOST]) + (f" and {left} more in the table" if left > 0 else "")
+
+
+def guessing(chances: Sequence[float], *, everywhere: bool = True) -> str:
+    """Return what always naming the most frequent class comes to, or why no line shows it.
+
+    Parameters
+    ----------
+    chances
+        What runs record, each number once.
+    everywhere
+        Whether all of them do.
+    """
+    if not chances:
+        return "No line for guessing: these runs do not record its accuracy (chance_accuracy of run.json)."
+    where = "" if everywhere else ", of the runs that record it"
+    return f"Guessing, which is always naming the most frequent class, has {' or '.join(map(rate, chances))}{where}."
+
+
+def dynamics_of(material: Material, found: Emergences, key: str) -> list[tuple[str, GroupMean]]:
+    """Return a number of every group of seeds, and of every run that is in none, by what it is called.
+
+    Parameters
+    ----------
+    material
+        The page's runs.
+    found
+        How they approach their final masks.
+    key
+        ``emergence_epoch``, ``half_life`` or ``expected_half_life``.
+    """
+    grouped = {path for group in found.groups for path in (*group.runs, *group.repeated)}
+    titles = group_names([group.runs for group in found.groups])
+    known = [
+        (title.replace(r"\$", "$").strip(), group.measures[key])
+        for title, group in zip(titles, found.groups, strict=True)
+    ]
+    for run in found.runs:
+        if run.run not in grouped:
+            spells = run.spells
+            value = {
+                "emergence_epoch": run.emergence_epoch,
+                "half_life": spells.survival.median,
+                "expected_half_life": spells.expected_survival.median,
+            }[key]
+            known.append((material.names[run.run], GroupMean.of([value])))
+    return known
+
+
+def epochs_in_words(mean: GroupMean) -> str:
+    """Return a mean epoch with its interval, where every run has one."""
+    found = mean.interval
+    return "never" if found is None else with_interval(found.mean, found.low, found.high)
+
+
+def heat_map_reading(matrix: EpochMatrix) -> str:
+    """Return how much the first and the last mask agree, and those of one epoch and the next."""
+    kappa = matrix.total.kappa
+    near = kappa.diagonal(1)
+    first = f"kappa {_kappa(kappa[0, -1])} between the first and the last mask"
+    steps = f"{rate(float(np.nanmean(near)))} on average from one to the next" if np.isfinite(near).any() else ""
+    grey = "; grey where it is undefined, because a mask is dense or empty" if np.isnan(kappa).any() else ""
+    return f"{', '.join(filter(None, (first, steps)))} (chance 0){grey}."
+
+
+def _kappa(value: float) -> str:
+    return "undefined" if np.isnan(value) else rate(float(value))
+
+
+def degrees_reading(fan_in: NDArray[np.int64], trials: int) -> str:
+    """Return how many units have no weight and how much degrees vary, against what density alone gives.
+
+    Parameters
+    ----------
+    fan_in
+        Active weights into each unit.
+    trials
+        Weights into each unit, active or not.
+    """
+    density = float(fan_in.mean()) / trials
+    empty = f"{percent(float((fan_in == 0).mean()))} of its {count(len(fan_in))} units have no active weight"
+    alone = (1 - density) ** trials
+    chance = f"({percent(alone) if alone >= _RARE else f'below {percent(_RARE)}'} by density alone)"
+    if len(fan_in) < 2:
+        return f"{empty} {chance}."
+    # With one unit less, the ratio is 1 on average in random masks of the same number of weights.
+    ratio = float(fan_in.var(ddof=1)) / (trials * density * (1 - density))
+    return f"{empty} {chance}, and the variance of their numbers is {rate(ratio)} times that of density alone."
