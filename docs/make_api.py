@@ -31,7 +31,7 @@ What is public is what `masktools.__all__`, `masktools.plots.__all__` and `maskt
 classes among it the methods and properties listed here. Everything else may change at any time; a change of one of
 these is said in [CHANGELOG.md](../CHANGELOG.md). Names are loaded when they are first used, so importing these packages
 costs nothing.
-`help(masktools.compare)` says more: parameters, shapes, errors, sources.
+`help(masktools.compare)` says more, and so does the site that `make docs` makes: parameters, shapes, errors, sources.
 
 Every result, those that these functions return included, has `to_dict()`, values that `json.dumps` takes, and
 `to_frame()`, a pandas data frame of the rows that the command writes as CSV (`pip install pandas`).

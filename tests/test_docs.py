@@ -1,24 +1,44 @@
-"""What the README says is what the program does."""
+"""What README and documentation say of the program is so, and pages that are written from it are up to date."""
 
 import re
-import shlex
 import subprocess
 import sys
-from pathlib import Path
 
+import make_commands
 import pytest
-import torch
+import typer.main
+from code_blocks import ROOT, blocks, command_lines, pages
 
-from masktools.cli.app import COMMANDS, main
-from masktools.runs import open_run
-from masktools_train.models import build_model
+from masktools.cli.app import COMMANDS, app
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+GENERATED = ("api.md", "commands.md")
+
+OPTIONS_OF_OTHERS = {
+    "--memory-limit", "--nthreads", "--nworkers",  # dask worker
+    "--nproc-per-node",  # torchrun
+    "--install-completion",  # Typer's
+}  # fmt: skip
+"""Options on pages that belong to other programs."""
 
 
-def blocks(language, text=README):
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+def options(text):
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", text))
+
+
+def options_of(parser):
+    return {name for each in parser.params for name in (*each.opts, *each.secondary_opts) if name.startswith("--")}
+
+
+def known():
+    parser = typer.main.get_command(app)
+    return {"--help"}.union(*map(options_of, (parser, *parser.commands.values())))
+
+
+def own_programs():
+    """Options of our own scripts, which pages call by their path."""
+    sources = [path.read_text("utf-8") for name in ("analyses", "benchmarks") for path in (ROOT / name).glob("*.py")]
+    return {name for source in sources for name in re.findall(r'"(--[a-z][a-z0-9-]*)"', source)}
 
 
 def test_the_readme_lists_every_command_and_no_other():
@@ -26,55 +46,64 @@ def test_the_readme_lists_every_command_and_no_other():
     assert listed == [command.name for command in COMMANDS]
 
 
-def test_the_readme_names_files_that_exist():
-    linked = re.findall(r"\]\(((?!http)[^)]+)\)", README)
-    assert linked
-    assert [name for name in linked if not (ROOT / name).exists()] == []
+def test_the_readme_links_every_page():
+    linked = set(re.findall(r"\]\(docs/(\w+\.\w+)\)", README))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - linked == set()
 
 
-@pytest.mark.slow
-def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys, short_walk):
-    monkeypatch.chdir(tmp_path)
-    for algorithm in ("dnw", "rigl"):
-        assert main(["train", "--algorithm", algorithm, "--epochs", "2", "-q"]) == 0
-    capsys.readouterr()
-    found = blocks("python")
-    assert len(found) == 2
-    for block in found:
-        exec(compile(block, "README.md", "exec"), {})
-    assert (tmp_path / "runs" / "mine" / "epoch-0000.h5").is_file()
+def test_the_reference_of_commands_is_what_the_program_says():
+    written = make_commands.PAGE.read_text("utf-8")
+    assert written == make_commands.page(), "docs/commands.md is out of date: run make api"
 
 
-def test_the_loops_of_the_guide_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    found = blocks("python", (ROOT / "docs" / "own_loop.md").read_text("utf-8"))
-    names = {}
-    for block in found:
-        code = compile(block, "own_loop.md", "exec")
-        # The packages that these are for need not be here; tests of their own hold them against the real ones.
-        if "masktools_train.integrations" not in block:
-            exec(code, names)
-    assert len(found) == 6
-    for run, epochs in (("mine", (0, 1, 2, 3)), ("pruned", (0,)), ("averaged", (3,))):
-        assert main(["verify", f"runs/{run}"]) == 0
-        assert open_run(f"runs/{run}").epochs == epochs
-    assert open_run("runs/mine").final.topology is not None
+def test_every_option_of_every_command_is_in_the_reference():
+    text = make_commands.page()
+    commands = typer.main.get_command(app).commands
+    assert set(make_commands.GUIDES) == set(commands)
+    for name, parser in commands.items():
+        section = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        told = {option for line in re.findall(r"^- `([^`]+)`", section, re.MULTILINE) for option in options(line)}
+        assert told == options_of(parser) - {"--help"}
 
 
-@pytest.mark.slow
-def test_the_commands_of_the_readme_are_understood(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "checkpoints"
-    folder.mkdir()
-    for name in ("epoch_0.pt", "epoch_10.pt", "dnw.pth", "net.pt"):
-        torch.save(build_model("mlp", {"widths": [300, 100]}, (64,), 10).state_dict(), folder / name)
-    commands = [
-        line.split("#")[0] for block in blocks("") for line in block.split("\n") if line.startswith("masktools ")
+def test_every_command_has_a_guide_that_leads_to_its_options():
+    for command, guide in make_commands.GUIDES.items():
+        text = (ROOT / "docs" / f"{guide}.md").read_text("utf-8")
+        assert f"(commands.md#{command})" in text, f"docs/{guide}.md has no link to commands.md#{command}"
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if page.name not in GENERATED], ids=lambda page: page.name)
+def test_every_option_on_a_page_is_one_of_a_program(page):
+    text = page.read_text("utf-8")
+    inline = re.findall(
+        r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)", re.sub(r"^ *```.*?^ *```$", "", text, flags=re.M | re.S)
+    )
+    commands = typer.main.get_command(app).commands
+    for code in inline:
+        name, _, rest = code.removeprefix("masktools ").partition(" ")
+        if name in commands:
+            assert options(rest) - options_of(commands[name]) - {"--help", "--debug"} == set(), code
+    told = {option for code in inline for option in options(code)}
+    for block in blocks(page):
+        if block.language in ("bash", "console"):
+            told |= {option for line in command_lines(block.code) for option in options(line)}
+    assert told - known() - own_programs() - OPTIONS_OF_OTHERS == set()
+
+
+def test_a_command_in_a_block_has_the_options_that_are_given_to_it():
+    """Those that are run prove it, the others are here: each option belongs to that command, not to another one."""
+    commands = typer.main.get_command(app).commands
+    lines = [
+        line.removeprefix("$ ")
+        for page in pages()
+        for block in blocks(page)
+        if block.language in ("bash", "console")
+        for line in command_lines(block.code)
     ]
-    assert len(commands) >= 3
-    for command in commands:
-        if "fashion" not in command:
-            assert main([*shlex.split(command)[1:], "--dry-run"]) == 0
+    calls = [match for line in lines if (match := re.match(r"masktools (\w+) (.*?)(?: #.*)?$", line))]
+    assert len(calls) > 50
+    for call in calls:
+        assert options(call[2]) - options_of(commands[call[1]]) - {"--help", "--debug"} == set(), call[0]
 
 
 @pytest.mark.slow
