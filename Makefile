@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
 
-.PHONY: help demo paper api test check
+.PHONY: help demo paper api docs test check
 
 help:
 	@echo "make demo   train small networks on the packaged digits and look at their structure"
 	@echo "make paper  replicate the paper (an hour on two cores) and write docs/paper.md"
-	@echo "make api    write docs/api.md anew from the docstrings"
+	@echo "make api    write what pages have from the program: docs/api.md, docs/commands.md, outputs of commands"
+	@echo "make docs   make a site of the documentation in build/docs; it needs no network"
 	@echo "make test   run all tests"
 	@echo "make check  lint, check the format, the types and the layers"
 
@@ -26,6 +27,14 @@ paper: $(INSTALLED)
 
 api: $(INSTALLED)
 	$(BIN)/python docs/make_api.py
+	$(BIN)/python docs/make_commands.py
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make_outputs.py
+
+# The variable keeps Material for MkDocs from announcing the end of its own life in every build. With `--quiet` mkdocs
+# would not count warnings, which are errors here.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --config-file docs/site/mkdocs.yml
+	@echo "build/docs/index.html"
 
 # Two workers, a thread each: a thread pool in each of them would only fight for the cores.
 test: $(INSTALLED)
