@@ -329,6 +329,17 @@ def test_different_layers_have_no_matrix(write_run):
     assert "Final masks of the runs Not shown:" in text
 
 
+def test_runs_of_versions_that_record_different_keys(write_run):
+    """What one of them does not record is no difference if the others hold nothing there."""
+    older, newer = {"seed": 0, "x": "a"}, {"seed": 0, "x": "b", "origin": None, "execution": "masked"}
+    paths = [write_run(config["x"], [random_masks(0)], config) for config in (older, newer)]
+    text = said(paths, "runs")
+    different, _, shared = text.partition("Configuration keys that all runs share")
+    assert "execution - masked" in different
+    assert "origin" not in different
+    assert "origin None" in shared
+
+
 def test_directories_hold_runs_of_their_own(study):
     folder = study()[0].parent
     own = ["a<b>-s0", "a<b>-s1", "dnw-s0", "dnw-s1"]
