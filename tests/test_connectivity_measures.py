@@ -109,7 +109,7 @@ def test_curve_has_every_number_of_every_epoch(mlp_run):
         single = connectivity(path, at.epoch, measures=["degrees", "bottlenecks"], draws=2)
         assert single.to_dict() == at.to_dict()
     document = curve_document(curve)
-    assert len(document.tables) == 3
+    assert len(document.tables) == 4
     rows = as_csv(document).splitlines()
     assert rows[0] == "epoch,layer,measure,value,null_mean,null_low,null_high,by_density"
     assert len([row for row in rows if row.startswith("2,fc1.weight,fan_in_gini,")]) == 1

@@ -109,18 +109,46 @@ def test_table_fits_its_width_and_loses_nothing():
     assert "".join(line[:10].split(" ")[0] for line in body.split("\n")) == name
 
 
-def test_numbers_are_never_cut():
-    columns = (Column("name"), *(Column(f"epoch {i}", kind="rate") for i in range(30)))
+def test_numbers_are_never_cut_and_go_on_in_further_blocks():
+    columns = (Column("name"), *(Column(f"epoch-{i}", kind="rate") for i in range(30)))
     text = as_table(Document("x", {}, (Table("T", columns, (("loss", *[0.123] * 30),), "r"),)), 80)
     assert text.count("0.123") == 30
-    assert all(f"epoch {i}" in text for i in range(30))
+    assert all(f"epoch-{i} " in text.replace("\n", " ") for i in range(30))
+    assert max(map(len, text.split("\n"))) <= 80
+    assert text.count("loss") == text.count("name") == 5
+    assert text.count("\nr\n") == 1
 
 
 def test_table_has_styles_only_when_asked_for(monkeypatch):
     for variable in ("FORCE_COLOR", "TTY_COMPATIBLE", "GITHUB_ACTIONS"):
         monkeypatch.setenv(variable, "1")
     assert "\x1b" not in as_table(_document(ROW), 80, styled=False)
-    assert "\x1b[1m" in as_table(_document(ROW), 80, styled=True)
+    styled = as_table(_document(ROW), 80, styled=True)
+    assert "\x1b[1m" in styled
+    assert re.sub(r"\x1b\[[0-9;]*m", "", styled) == as_table(_document(ROW), 80)
+
+
+def _curves(*names):
+    columns = (Column("name"), Column("curve", "0 to 1", "curve"), Column("half", "±", "rate"))
+    return Document("x", {}, (Table("κ", columns, tuple((name, "▁▅█·", "1.5 ±2") for name in names), "It rises."),))
+
+
+def test_curves_have_one_colour_and_are_not_for_programs():
+    document = _curves("dnw")
+    assert "\x1b[36m▁▅█·" in as_table(document, 80, styled=True)
+    assert as_csv(document) == "name,half\ndnw,1.5 ±2\n"
+    assert as_csv(Document("x", {}, (), records=document.tables[0])) == "name,half\ndnw,1.5 ±2\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_an_encoding_without_blocks_gets_others_in_their_place_and_columns_stay_straight(encoding):
+    text = as_table(_curves("κ", "dnw"), 80, encoding=encoding)
+    text.encode(encoding)
+    assert "_=#" in text
+    first, second = (next(line for line in text.split("\n") if line.startswith(name)) for name in ("\\u03ba ", "dnw"))
+    assert first.index("_=#") == second.index("_=#")
+    assert first.index("1.5") == second.index("1.5")
+    assert "▁▅█·" in as_table(_curves("κ"), 80)
 
 
 def test_names_can_neither_style_nor_steer_a_terminal():
@@ -192,7 +220,7 @@ def _total(a, b):
         (
             [1] * 50 + [0] * 50,
             [1] * 50 + [0] * 50,
-            "kappa = 1.00 (chance 0): the masks are equal; Jaccard 1.00 against",
+            "kappa = 1.00 (chance 0): the masks are equal; all active weights in common (100 %, by chance 50 %)",
         ),
         ([1] * 50 + [0] * 50, [0, 1] * 50, "kappa = 0 (chance 0): not told apart from chance"),
         ([1] * 50 + [0] * 50, [1] * 45 + [0] * 50 + [1] * 5, "far above chance"),
@@ -257,12 +285,39 @@ def test_what_all_paths_begin_with_is_cut_at_a_separator(paths, beginning, names
     assert short_names(paths) == (beginning, names)
 
 
-def test_a_text_that_is_to_stay_whole_makes_the_table_wider():
+def test_names_are_folded_at_their_joints_unless_they_are_to_stay_whole():
     for whole in (False, True):
-        columns = (Column("name", whole=whole), *(Column(f"column {i}", kind="rate") for i in range(8)))
-        table = Table("T", columns, (("rigl-freeze-early-s0", *[0.5] * 8), ("x" * 40, *[0.5] * 8)), "r")
-        assert ("rigl-freeze-early-s0" in as_table(Document("x", {}, (table,)))) == whole
-        assert "x" * 33 not in as_table(Document("x", {}, (table,)))
+        columns = (Column("name", whole=whole), *(Column(f"c-{i}", kind="rate") for i in range(8)))
+        table = Table("T", columns, (("rigl-freeze-early-seed0", *[0.5] * 8), ("b", *[0.5] * 8)), "r")
+        text = as_table(Document("x", {}, (table,)), 70 if whole else 78)
+        assert ("rigl-freeze-early-seed0 " in text) == whole
+        assert re.search(r"^rigl-freeze-early- +0.5.*\nseed0$", text, re.MULTILINE) is not None or whole
+        assert max(map(len, text.split("\n"))) <= 78
+
+
+def test_short_names_are_folded_last():
+    columns = (Column("name"), Column("text"), *(Column(f"c-{i}", kind="rate") for i in range(6)))
+    table = Table("T", columns, (("fc1.weight", "some words that can be folded", *[0.5] * 6),), "r")
+    assert "fc1.weight" in as_table(Document("x", {}, (table,)), 75)
+
+
+def test_ends_of_an_interval_are_one_column_for_people_and_two_for_programs():
+    columns = (
+        Column("name"),
+        Column("auc", kind="rate"),
+        Column("low", "95 %", "rate", until="high", like="auc"),
+        Column("high", kind="rate"),
+    )
+    rows = (("a", 0.62, 0.5979, 0.64), ("b", 0.5, None, None), ("c", -0.05, -0.1, 0.0))
+    document = Document("x", {}, (Table("T", columns, rows, "r"),))
+    assert as_table(document).split("\n")[1:6] == [
+        "name     auc            95 %",
+        "----------------------------",
+        "a      0.620  [0.598, 0.640]",
+        "b      0.500               -",
+        "c     -0.050     [-0.100, 0]",
+    ]
+    assert as_csv(document).split("\n")[:2] == ["name,auc,low,high", "a,0.62,0.5979,0.64"]
 
 
 def test_emergence_sentences():

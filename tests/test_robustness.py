@@ -193,7 +193,7 @@ def test_the_table_of_a_run():
     text = " ".join(as_table(documents(found)).split())
     for words in (
         "kept density active accuracy recalibrated fine-tuned effective of active",
-        "0.100 0.0100 10 0.100 0.600 0.900 0.00200 0.200",
+        "0.100 0.0100 10 0.100 0.600 0.900 0.0020 0.200",
         "has lost half of what it is above guessing (0.100) at density 0.0316, 32 % of the active weights",
         "recalibrated it never loses half",
         "on 2,048 training examples",
@@ -202,7 +202,7 @@ def test_the_table_of_a_run():
         assert words in text
     assert "without fine-tuning" not in text
     plain = as_table(documents(result(point(1, 100, (0.9, 0.8), 80), criterion="random")))
-    assert "low (95 %)" in plain
+    assert "accuracy 95 % effective" in " ".join(plain.split())
     assert "recalibrated" not in plain
     assert "without fine-tuning" in plain
     assert "means over 2 random orders" in " ".join(plain.split())
@@ -214,7 +214,7 @@ def test_the_tables_of_several_runs():
     lines = text.split("\n")
     assert lines[1].split() == ["share", "dnw", "rigl"]
     # t(1) is 12.7062, the standard deviation of 0.9 and 0.8 is 0.0707.
-    assert lines[3].split() == ["1.00", "0.850", "±0.635", "0.900"]
+    assert lines[3].split() == ["1.000", "0.85", "±0.64", "0.900"]
     assert "Mean over the logarithm of the share: rigl 0.850; dnw 0.550 ±" in text
     assert "3 runs in 2 groups." in text
     rows = list(csv.DictReader(io.StringIO(as_csv(documents(*runs)))))

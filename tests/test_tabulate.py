@@ -34,8 +34,8 @@ def test_the_table_for_people(table: Tabulated):
         "algorithm  active                 accuracy  kappa  kept\n"
         "-------------------------------------------------------\n"
         "dnw        50,200  0.8821 [0.8799, 0.8844]\n"
-        "rigl            -                    0.500  0.333  yes\n"
-        "a|b             7    0.000 [-0.014, 0.014]\n"
+        "rigl            -  0.500                    0.333  yes\n"
+        "a|b             7  0.000 [-0.014, 0.014]\n"
         "dnw is more accurate (0.882) than guessing (0.103).\n"
     )
     assert str(table) == table.text()

@@ -45,7 +45,19 @@ class Command:
         app.command(self.name, help=self.help, short_help=self.summary, no_args_is_help=False)(self.run)
 
 
+_WIDTH = 76
+"""Columns of an example that keep the help within 80."""
+
+
+def _folded(example: str) -> list[str]:
+    """Return the lines of a command line, which a shell takes for one, folded before an option if that can be."""
+    cut = max(example.rfind(" -", 0, _WIDTH - 1), 0) or example.rfind(" ", 0, _WIDTH - 1)
+    if len(example) <= _WIDTH or cut <= 0:
+        return [example]
+    return [f"{example[:cut]} \\", *(f"    {line}" for line in _folded(example[cut + 1 :]))]
+
+
 def help_text(summary: str, examples: tuple[str, ...], details: str = "") -> str:
     """Return a help text that leads with examples."""
-    lines = "\n".join(f"  {example}" for example in examples)
+    lines = "\n".join(f"  {line}" for example in examples for line in _folded(example))
     return "\n\n".join(part for part in (summary, f"{_VERBATIM}\nExamples:\n{lines}", details) if part)

@@ -18,6 +18,9 @@ def info(
         int, typer.Option("--last", metavar="N", min=0, help="How many of the last log records to show.")
     ] = 5,
     graph: Annotated[bool, typer.Option("--graph", help="Draw the operator graph instead: what feeds what.")] = False,
+    config: Annotated[
+        bool, typer.Option("--config", help="Show the configuration with a line a key, the unset ones too.")
+    ] = False,
     format: FormatOption = None,  # noqa: A002
     output: OutputOption = None,
 ) -> None:
@@ -32,9 +35,11 @@ def info(
         emit(graph_document(str(moment.path), moment.epoch, drawn), format, output)
         return
     from masktools.render.run_info import run_document
+    from masktools.runs import open_run
     from masktools.structure.summary import summarize
 
-    emit(run_document(summarize(run, epoch, last)), format, output)
+    summary = summarize(run, epoch, last)
+    emit(run_document(summary, open_run(run).metrics, config), format, output)
 
 
 COMMAND = Command(
@@ -45,6 +50,7 @@ COMMAND = Command(
         "masktools info runs/dnw-s0",
         "masktools info runs/dnw-s0 --epoch 0 --last 10",
         "masktools info runs/dnw-s0/epoch-0030.h5 --format json",
+        "masktools info runs/dnw-s0 --config",
         "masktools info runs/dnw-s0 --graph",
     ),
 )

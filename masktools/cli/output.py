@@ -101,13 +101,13 @@ def emit(document: "Document", format: FormatName | None = None, output: Path | 
     terminal = sys.stdout.isatty()
     width = max(40, shutil.get_terminal_size().columns) if terminal else PLAIN_WIDTH
     styled = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    _to_stdout(write(document, width, styled))
+    _to_stdout(write(document, width, styled, sys.stdout.encoding or "utf-8"))
 
 
 def _to_stdout(text: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
     try:
-        # A name that the terminal's encoding lacks is written as an escape rather than ending in an error.
+        # What the encoding lacks (a name, in CSV) is written as an escape rather than ending in an error.
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
     except BrokenPipeError:

@@ -1,11 +1,13 @@
 """Live progress of training on a terminal; a few plain lines elsewhere. Always on standard error."""
 
 import contextlib
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.text import Text
 
 if TYPE_CHECKING:
     from masktools_train.progress import EpochRecord
@@ -29,11 +31,9 @@ class TrainingProgress(contextlib.AbstractContextManager["TrainingProgress"]):
         self._console = Console(stderr=True, highlight=False)
         self._live = self._console.is_interactive and not quiet
         self._quiet = quiet
-        self._bar = Progress(
-            TextColumn("{task.description}"),
+        self._bar = _Bar(
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
             TimeRemainingColumn(compact=True),
             console=self._console,
             disable=not self._live,
@@ -82,6 +82,17 @@ class TrainingProgress(contextlib.AbstractContextManager["TrainingProgress"]):
         """Show a sentence, unless quiet."""
         if not self._quiet:
             self._console.print(message, soft_wrap=True, markup=False)
+
+
+class _Bar(Progress):
+    """A bar below a line of its own for what it is of: side by side they would be cut at 80 columns."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return the lines of a task, then its bar."""
+        shown = [task for task in self.tasks if task.visible]
+        for task in shown:
+            yield Text(f"{task.description}  {task.fields['state']}".rstrip())
+        yield self.make_tasks_table(shown)
 
 
 def _figures(record: "EpochRecord") -> str:

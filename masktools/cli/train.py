@@ -1,7 +1,7 @@
 """``masktools train``: train a sparse network and record a snapshot every epoch."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 import typer
 
@@ -39,7 +39,13 @@ def train(
         str, typer.Argument(metavar="RECIPE", help="A packaged recipe (--list shows them) or a TOML file.")
     ] = "digits",
     algorithm: Annotated[
-        AlgorithmName | None, typer.Option("--algorithm", help="Sparse training algorithm.", show_default=False)
+        AlgorithmName | None,
+        typer.Option(
+            "--algorithm",
+            metavar="NAME",  # the names themselves make a line of more than 80 columns
+            help=f"Sparse training algorithm: {', '.join(get_args(AlgorithmName))}.",
+            show_default=False,
+        ),
     ] = None,
     model: Annotated[
         str | None,

@@ -8,14 +8,14 @@ from masktools.render.document import Cell, Document, defined
 __all__ = ["as_csv"]
 
 
-def as_csv(document: Document, width: int = 80, styled: bool = False) -> str:  # noqa: ARG001
+def as_csv(document: Document, width: int = 80, styled: bool = False, encoding: str = "utf-8") -> str:  # noqa: ARG001
     """Return the records, or the first table: a header row, numbers in full, an empty field where one is not defined.
 
     Parameters
     ----------
     document
         What to write.
-    width, styled
+    width, styled, encoding
         Without effect; every format takes them.
     """
     table = document.rows_for_programs

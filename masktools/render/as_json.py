@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 """Grows when a key changes its meaning or goes away; new keys do not count."""
 
 
-def as_json(document: Document, width: int = 80, styled: bool = False) -> str:  # noqa: ARG001
+def as_json(document: Document, width: int = 80, styled: bool = False, encoding: str = "utf-8") -> str:  # noqa: ARG001
     """Return a document as one JSON object.
 
     ``schema_version`` and ``command`` come first, then the data, then what the tables say in words. What
@@ -24,7 +24,7 @@ def as_json(document: Document, width: int = 80, styled: bool = False) -> str:  
     ----------
     document
         What to write.
-    width, styled
+    width, styled, encoding
         Without effect; every format takes them.
     """
     body = {

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from masktools.render.chance_words import ALPHA, agreement, agreement_of_mean, in_common
 from masktools.render.comparison_nulls import (
     UNITS_NOTE,
     against_null,
@@ -14,7 +15,7 @@ from masktools.render.comparison_nulls import (
 )
 from masktools.render.document import Column, Document, Table
 from masktools.render.null_words import ENOUGH_DRAWS
-from masktools.render.numbers import count, rate, show
+from masktools.render.numbers import count, percent, rate, show, with_interval
 from masktools.render.run_names import beginning_of, named, short_names
 from masktools.structure.comparison import Comparison
 from masktools.structure.comparisons import Comparisons
@@ -29,12 +30,6 @@ _MATRIX_LIMIT = 8
 _FEW_RUNS = 10
 """Runs below which an interval is not called one of 95 %: a rare kind of run is likely not among them."""
 
-_ALPHA, _SURE = 0.05, 1e-6
-"""P-values up to which an overlap is called above chance, and far above."""
-
-_MUCH = 0.1
-"""Kappa from which on agreement is more than a little."""
-
 _CHANCE = (
     "chance = Jaccard index of independent uniform masks with the same number of active weights in every layer; "
     "kappa is 0 for those, and z counts standard deviations from them."
@@ -48,14 +43,14 @@ _COLUMNS = (
     Column("name", "layer"),
     Column("size", "weights", "count"),
     Column("density_a", "dens. A", "rate"),
-    Column("density_b", "dens. B", "rate"),
+    Column("density_b", "dens. B", "rate", like="density_a"),
     Column("density_difference", kind="rate", shown=False),
     Column("active_a", kind="count", shown=False),
     Column("active_b", kind="count", shown=False),
     Column("intersection", kind="count", shown=False),
     Column("expected_intersection", kind="rate", shown=False),
     Column("jaccard", "Jaccard", "rate"),
-    Column("expected_jaccard", "chance", "rate"),
+    Column("expected_jaccard", "chance", "rate", like="jaccard"),
     Column("kappa", "kappa", "rate"),
     Column("z", "z", "rate"),
     Column("share", kind="rate", shown=False),
@@ -74,15 +69,10 @@ def verdict(total: LayerOverlap) -> str:
         words = "chance leaves no freedom, because in every layer one of the masks is dense or empty"
     elif total.kappa == 1:
         words = "the masks are equal"
-    elif total.p_value is None or total.p_value > _ALPHA:
-        words = "not told apart from chance"
-    elif total.z < 0:
-        words = "below chance" + (", though only a little" if total.kappa > -_MUCH else ", the masks avoid each other")
     else:
-        words = f"{'far ' if total.p_value < _SURE and total.kappa >= _MUCH else ''}above chance"
-        words += ", though only a little is shared" if total.kappa < _MUCH else ""
-    level = f"Jaccard {rate(total.jaccard)} against {rate(total.expected_jaccard)} by chance"
-    return f"kappa = {rate(total.kappa)} (chance 0): {words}; {level}, z = {rate(total.z)}, p = {rate(total.p_value)}"
+        words = agreement(total.kappa, total.p_value)
+    common = in_common(total.share, total.expected_share)
+    return f"kappa = {rate(total.kappa)} (chance 0): {words}; {common}; z = {rate(total.z)}, p = {rate(total.p_value)}"
 
 
 def overlap_table(result: Overlap) -> Table:
@@ -171,7 +161,10 @@ def _matrix(result: Comparisons, names: Sequence[str]) -> Table:
     """Return kappa of every pair as a matrix, runs as rows and, by their numbers, as columns."""
     alike = len(set(result.epochs)) == 1
     title = f"kappa at epoch {result.epochs[0]}" if alike else "kappa"
-    columns = (Column("run", whole=True), *(Column(str(i + 1), kind="rate") for i in range(len(names))))
+    columns = (
+        Column("run", whole=True),
+        *(Column(str(i + 1), kind="rate", like="1" if i else "") for i in range(len(names))),
+    )
     rows = tuple(
         (f"{i + 1}  {name}" + ("" if alike else f" (epoch {epoch})"), *row)
         for i, (name, epoch, row) in enumerate(zip(names, result.epochs, result.matrix(), strict=True))
@@ -184,15 +177,16 @@ def mean_sentence(result: Comparisons) -> str:
     mean = result.mean()
     if mean.mean is None:
         return "kappa is undefined for every pair."
-    if mean.low is None:
-        return f"Mean kappa {rate(mean.mean)} (chance 0); an interval over runs needs at least three runs."
-    ends = f"{rate(mean.low)} to {rate(mean.high)} over {count(mean.runs)} runs"
+    if mean.low is None or mean.high is None:
+        return f"Mean kappa = {rate(mean.mean)} (chance 0); an interval over runs needs at least three runs."
+    number = with_interval(mean.mean, mean.low, mean.high)
+    said = f"Mean kappa = {number} (chance 0): {agreement_of_mean(mean.mean, mean.low, mean.high)}"
     if mean.runs < _FEW_RUNS:
         return (
-            f"Mean kappa {rate(mean.mean)} (chance 0), interval {ends}, 95 % in name: so few runs may hold none of a "
-            "rare kind."
+            f"{said}; the interval over {count(mean.runs)} runs is one of 95 % in name: so few may hold none of a rare "
+            "kind."
         )
-    return f"Mean kappa {rate(mean.mean)} (chance 0), 95 % interval {ends}."
+    return f"{said}; 95 % interval over {count(mean.runs)} runs."
 
 
 def _range(result: Comparisons) -> str:
@@ -202,10 +196,27 @@ def _range(result: Comparisons) -> str:
     if not kappas:
         return "kappa is undefined for every pair, because every layer is dense in both masks or empty in both."
     ps = [pair.total.p_value for pair in result.pairs if pair.total.p_value is not None]
-    within = sum(p > _ALPHA for p in ps)
+    within = sum(p > ALPHA for p in ps)
     return (
         f"kappa = {rate(min(kappas))} to {rate(max(kappas))} (chance 0) over {len(kappas)} pairs; "
-        f"{within} of {len(ps)} are not told apart from chance (p > {_ALPHA}, not corrected for their number){rest}."
+        f"{within} of {len(ps)} are not told apart from chance (p > {ALPHA}, not corrected for their number){rest}."
+        f"{_in_common(result)}"
+    )
+
+
+def _in_common(result: Comparisons) -> str:
+    """Return how many weights the pairs have in common, from the least to the most, each beside its chance level."""
+    found = sorted(
+        (pair.total.share, pair.total.expected_share)
+        for pair in result.pairs
+        if pair.total.share is not None and pair.total.expected_share is not None
+    )
+    if not found:
+        return ""
+    (least, by_chance), (most, most_by_chance) = found[0], found[-1]
+    return (
+        f" Active weights in common: {percent(least)} (by chance {percent(by_chance)}) to {percent(most)} (by chance "
+        f"{percent(most_by_chance)})."
     )
 
 

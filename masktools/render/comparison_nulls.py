@@ -37,10 +37,10 @@ def against_null(result: Comparison) -> Table | None:
         Column("name", "layer"),
         Column("observed", "shared", "count"),
         Column("mean", "null", "rate"),
-        Column("low", kind="rate"),
+        Column("low", "95 % of nulls", "rate", until="high", like="mean"),
         Column("high", kind="rate"),
         Column("p_value", "p", "rate"),
-        Column("adjusted_p_value", "p adj.", "rate"),
+        Column("adjusted_p_value", "p adj.", "rate", like="p_value"),
     )
     return Table.of_records(_title("Shared weights", result), columns, rows, _null_sentence(result))
 
@@ -58,7 +58,7 @@ def units_table(result: Comparison) -> Table | None:
     for metric in ("distance", "correlation"):
         columns.append(Column(metric, kind="rate"))
         if result.trial:
-            columns.append(Column(f"{metric}_null", "null", "rate"))
+            columns.append(Column(f"{metric}_null", "null", "rate", like=metric))
     return Table.of_records(
         _title("Differences of degrees", result),
         columns,
@@ -84,9 +84,9 @@ def nnstd_table(result: Comparison) -> Table | None:
     ]
     if result.trial:
         columns += [
-            Column("mean", "null", "rate"),
-            Column("low", "2.5 %", "rate"),
-            Column("high", "97.5 %", "rate"),
+            Column("mean", "null", "rate", like="distance"),
+            Column("low", "95 % of nulls", "rate", until="high", like="distance"),
+            Column("high", kind="rate"),
             *_p_columns(result),
         ]
     return Table.of_records(
@@ -123,6 +123,7 @@ def aligned_table(result: Comparison) -> Table | None:
                 "kappa": before.kappa,
                 "aligned_kappa": after.kappa,
                 "mean": level.mean if level else None,
+                "low": level.low if level else None,
                 "high": level.high if level else None,
                 "p_value": shown_p(level),
                 "adjusted_p_value": level.adjusted_p_value if level and shown_p(level) is not None else None,
@@ -131,9 +132,10 @@ def aligned_table(result: Comparison) -> Table | None:
     columns = (
         Column("name", "layer"),
         Column("kappa", "kappa", "rate"),
-        Column("aligned_kappa", "aligned", "rate"),
-        Column("mean", "null aligned", "rate"),
-        Column("high", "97.5 %", "rate"),
+        Column("aligned_kappa", "aligned", "rate", like="kappa"),
+        Column("mean", "null aligned", "rate", like="kappa"),
+        Column("low", "95 % of nulls", "rate", until="high", like="kappa"),
+        Column("high", kind="rate"),
         *_p_columns(result),
     )
     return Table.of_records(
@@ -151,8 +153,8 @@ def pairs_table(result: Comparisons) -> Table | None:
     for metric, title in shown:
         columns += [
             Column(metric, title, "rate"),
-            Column(f"{metric}_null", "null", "rate"),
-            Column(f"{metric}_p", "p", "rate"),
+            Column(f"{metric}_null", "null", "rate", like=metric),
+            Column(f"{metric}_p", "p", "rate", joined=True),
         ]
     rows = []
     for pair in result.pairs:
@@ -175,7 +177,7 @@ def _p_columns(result: Comparison) -> tuple[Column, ...]:
     """Return the columns of p-values, where there are enough draws for them."""
     if result.trial is None or result.trial.plan.draws < ENOUGH_DRAWS:
         return ()
-    return Column("p_value", "p", "rate"), Column("adjusted_p_value", "p adj.", "rate")
+    return Column("p_value", "p", "rate"), Column("adjusted_p_value", "p adj.", "rate", like="p_value")
 
 
 def _title(text: str, result: Comparison) -> str:

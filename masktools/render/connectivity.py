@@ -3,7 +3,7 @@
 from masktools.render.connectivity_measures import connectivity_records, measure_tables
 from masktools.render.document import Cell, Column, Document, Table
 from masktools.render.null_words import verdict_of
-from masktools.render.numbers import count, rate
+from masktools.render.numbers import count, percent
 from masktools.structure.connectivity_result import Connectivity, TotalConnectivity
 
 __all__ = ["connectivity_document", "sentence"]
@@ -69,10 +69,10 @@ def connectivity_document(result: Connectivity) -> Document:
         rows.append((name, value, *(None if number is None else number / scale for number in drawn)))
     columns = (
         Column("measure"),
-        Column("value", kind="rate"),
-        Column("null", kind="rate"),
-        Column("low", "2.5 %", "rate"),
-        Column("high", "97.5 %", "rate"),
+        Column("value", kind="figure"),
+        Column("null", kind="figure"),
+        Column("low", "95 % of nulls", "figure", until="high"),
+        Column("high", kind="figure"),
     )
     shown = len(columns) if result.trial else 2
     facts = Table(
@@ -89,7 +89,7 @@ def connectivity_document(result: Connectivity) -> Document:
 def sentence(result: Connectivity) -> str:
     """Return in words how much of a mask does anything, beside what random masks would."""
     total, trial = result.total, result.trial
-    share = rate(total.effective / total.active) if total.active else "none"
+    share = percent(total.effective / total.active) if total.active else "none"
     against = "no random masks were drawn to compare with"
     level = trial.level("effective") if trial else None
     if trial is not None and level is not None:

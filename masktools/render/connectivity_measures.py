@@ -51,8 +51,14 @@ def _table(result: Connectivity, family: Family) -> Table:
         columns.append(Column(term.name, term.title, "rate"))
         if result.trial:
             columns += [
-                Column(f"{term.name}_null", "null", "rate"),
-                Column(f"{term.name}_by_density", "by density", "rate", shown=result.by_density is not result.trial),
+                Column(f"{term.name}_null", "null", "rate", like=term.name),
+                Column(
+                    f"{term.name}_by_density",
+                    "by density",
+                    "rate",
+                    shown=result.by_density is not result.trial,
+                    like=term.name,
+                ),
             ]
     rows: list[tuple[Cell, ...]] = []
     for name in (*(layer.name for layer in result.layers), TOTAL):

@@ -1,9 +1,12 @@
 """Mask criteria and sign stability as a document."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from masktools.render.document import Column, Document, Table
-from masktools.render.numbers import count, rate
+from masktools.render.numbers import count, rate, with_interval
+from masktools.render.sparkline import sparkline
+from masktools.render.thinning import thinned
 from masktools.structure.values.criteria_result import Criteria, CriterionResult
 from masktools.structure.values.signs import SignPoint, SignShare, SignStability
 
@@ -12,7 +15,7 @@ __all__ = ["criteria_document", "criteria_table", "sentence", "signs_sentence", 
 _COLUMNS = (
     Column("name", "criterion"),
     Column("auc", "AUC", "rate"),
-    Column("low", kind="rate"),
+    Column("low", "95 %", "rate", until="high", like="auc"),
     Column("high", kind="rate"),
     Column("z", kind="rate"),
     Column("standard_error", kind="rate", shown=False),
@@ -25,23 +28,20 @@ _LAYER_COLUMNS = (
     Column("active", kind="count"),
     Column("inactive", kind="count"),
     Column("auc", "AUC", "rate"),
-    Column("low", kind="rate"),
+    Column("low", "95 %", "rate", until="high", like="auc"),
     Column("high", kind="rate"),
     Column("z", kind="rate"),
 )
 _SIGN_COLUMNS = (
     Column("epoch", kind="count"),
     Column("active", kind="rate"),
-    Column("low", kind="rate"),
+    Column("low", "95 %", "rate", until="high", like="active"),
     Column("high", kind="rate"),
     Column("z", kind="rate"),
-    Column("never_pruned", "never pruned", "rate"),
-    Column("regrown", kind="rate"),
-    Column("pruned", kind="rate"),
+    Column("never_pruned", "never pruned", "rate", like="active"),
+    Column("regrown", kind="rate", like="active"),
+    Column("pruned", kind="rate", like="active"),
 )
-
-_ROWS = 20
-"""Epochs of the sign table that people see; programs get all."""
 
 _BEYOND = 2.87
 """z above which the highest of twelve criteria is beyond chance: 5 % over all twelve, two-sided (Bonferroni)."""
@@ -51,7 +51,7 @@ _DEPENDENCE = (
     "measure several seeds."
 )
 _SIGNS = (
-    "signs by chance: 0.5; low, high and z are those of active weights. A weight that changes its sign passes "
+    "signs by chance: 0.5; the interval and z are those of active weights. A weight that changes its sign passes "
     "through 0 and is likely to be pruned there, so never pruned weights keep theirs by selection too; a regrown "
     "weight may have begun again at 0 (RigL)."
 )
@@ -67,12 +67,13 @@ def criteria_document(result: Criteria, signs: SignStability) -> Document:
         title = f"{best.name}, layer by layer"
         tables.append(Table.of_records(title, _LAYER_COLUMNS, layers, _layers_sentence(best)))
     if signs.signs:
-        shown = _thinned(signs.signs)
-        few = "" if len(shown) == len(signs.signs) else f" ({len(shown)} of {len(signs.signs)} epochs; all are in JSON)"
+        shown = thinned(signs.signs)
+        few = "" if len(shown) == len(signs.signs) else f" ({len(shown)} of {len(signs.signs)} epochs; JSON has all)"
         title = f"Share of weights that have their initial sign{few}"
-        tables.append(
-            Table.of_records(title, _SIGN_COLUMNS, [_sign_row(point) for point in shown], signs_sentence(signs))
-        )
+        tables += [
+            _sign_curves(signs),
+            Table.of_records(title, _SIGN_COLUMNS, [_sign_row(point) for point in shown], signs_sentence(signs)),
+        ]
     notes = (result.note, _DEPENDENCE, _SIGNS if signs.signs else f"Signs are not compared: {signs.note}.")
     signs_data = signs.to_dict()
     whole = {**data, "signs": signs_data["signs"], "signs_note": signs_data["note"]}
@@ -127,13 +128,14 @@ def signs_sentence(signs: SignStability) -> str:
 
 def _auc(criterion: CriterionResult) -> str:
     low, high = (None, None) if criterion.ranking is None else criterion.ranking.interval()
-    interval = "" if low is None else f"95 % interval {rate(low)} to {rate(high)}, "
-    return f"AUC = {rate(criterion.auc)} ({interval}chance 0.5)"
+    number = with_interval(criterion.auc, low, high)
+    interval = "" if low is None else ", 95 % interval"
+    return f"AUC = {number} (chance 0.5{interval})"
 
 
 def _share(group: SignShare) -> str:
     low, high = group.same.interval()
-    return f"{rate(group.same.share)} (95 % interval {rate(low)} to {rate(high)})" if low is not None else "none"
+    return f"{with_interval(group.same.share, low, high)} (95 % interval)" if low is not None else "none"
 
 
 def _layers_sentence(best: CriterionResult) -> str:
@@ -145,11 +147,28 @@ def _layers_sentence(best: CriterionResult) -> str:
     return f"AUC lies between {rate(min(found))} and {rate(max(found))} over {len(found)} layers (chance 0.5){rest}."
 
 
-def _thinned(points: tuple[SignPoint, ...]) -> list[SignPoint]:
-    """Return at most `_ROWS` points, evenly spread, the first and the last among them."""
-    if len(points) <= _ROWS:
-        return list(points)
-    return [points[round(i * (len(points) - 1) / (_ROWS - 1))] for i in range(_ROWS)]
+def _sign_curves(signs: SignStability) -> Table:
+    """Return the same over the epochs, a line for each sort of weights."""
+    rows = [_sign_row(point) for point in signs.signs]
+    curves = [(label, [row[key] for row in rows]) for key, label in _GROUPS.items()]
+    return Table(
+        "Signs over the epochs",
+        (
+            Column("weights"),
+            Column("curve", "0 to 1", "curve"),
+            Column("first", kind="rate"),
+            Column("last", kind="rate", like="first"),
+        ),
+        tuple((label, sparkline(values), values[0], values[-1]) for label, values in curves if _known(values)),
+        "Chance is 0.5, in the middle of the scale.",
+    )
+
+
+_GROUPS = {"active": "active", "never_pruned": "never pruned", "regrown": "regrown", "pruned": "pruned"}
+
+
+def _known(values: Sequence[float | None]) -> bool:
+    return any(value is not None for value in values)
 
 
 def _sign_row(point: SignPoint) -> dict[str, Any]:

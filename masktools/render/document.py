@@ -10,8 +10,10 @@ __all__ = ["Cell", "Column", "Document", "Kind", "Table", "defined"]
 Cell: TypeAlias = str | int | float | bool | None
 """One value; None is a value that is not defined."""
 
-Kind: TypeAlias = Literal["text", "count", "rate"]
-"""How a column is written: as it is, as a whole number with separators, with three significant digits."""
+Kind: TypeAlias = Literal["text", "count", "rate", "figure", "curve"]
+"""How a column is written: as it is; as a whole number with separators; as numbers of one sort, with decimals that suit
+all of them; as numbers of different sorts, each with three significant digits; as a curve (`render.sparkline`), which
+programs do not get."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +31,16 @@ class Column:
     shown
         Whether people see the column. What is hidden is still in CSV, which has no width to mind.
     whole
-        Whether a text keeps to one line, so that a name is not split within a word; the table is wider instead.
+        Whether a text keeps to one line if it can.
+    like
+        Name of a column of the same sort of numbers, such as the one that this is the chance level of: people see as
+        many decimals as there.
+    until
+        Name of the column that holds the upper end of the interval of which this column holds the lower one: people
+        see both in one, ``[0.598, 0.641]``, in the place of this column.
+    joined
+        Whether the column says something of the one before it, and stays beside it in a table of several blocks; one
+        that is `like` another does.
     """
 
     name: str
@@ -37,6 +48,9 @@ class Column:
     kind: Kind = "text"
     shown: bool = True
     whole: bool = False
+    like: str = ""
+    until: str = ""
+    joined: bool = False
 
     @property
     def header(self) -> str:
@@ -46,7 +60,7 @@ class Column:
     @property
     def align(self) -> Literal["left", "right"]:
         """Text to the left, numbers to the right."""
-        return "left" if self.kind == "text" else "right"
+        return "left" if self.kind in ("text", "curve") else "right"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,8 +130,13 @@ class Document:
 
     @property
     def rows_for_programs(self) -> Table:
-        """What CSV and data frames hold: the records where there are any, else the main table."""
-        return self.records or self.tables[0]
+        """What CSV and data frames hold: the records where there are any, else the main table; curves are left out."""
+        table = self.records or self.tables[0]
+        places = [place for place, column in enumerate(table.columns) if column.kind != "curve"]
+        if len(places) == len(table.columns):
+            return table
+        rows = tuple(tuple(row[place] for place in places) for row in table.rows)
+        return dataclasses.replace(table, columns=tuple(table.columns[place] for place in places), rows=rows)
 
 
 def defined(cell: Cell) -> Cell:

@@ -1,12 +1,14 @@
 """Emergence results as documents."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from masktools.render.document import Cell, Column, Document, Table
 from masktools.render.emergence_groups import group_tables
+from masktools.render.emergence_layers import layer_table
 from masktools.render.emergence_null import null_cells, null_columns, null_sentence
+from masktools.render.emergence_runs import runs_tables
 from masktools.render.emergence_words import (
     early_bird_sentence,
     hubs_sentence,
@@ -14,8 +16,10 @@ from masktools.render.emergence_words import (
     survival_sentence,
     turnover_sentence,
 )
-from masktools.render.run_names import beginning_of, named, short_names
-from masktools.structure.dynamics.emergence_result import Emergence, LayerEmergence
+from masktools.render.run_names import named, short_names
+from masktools.render.sparkline import sparkline
+from masktools.render.thinning import thinned, thinning_words
+from masktools.structure.dynamics.emergence_result import Emergence
 from masktools.structure.dynamics.groups import SeedGroup
 from masktools.structure.dynamics.hubs import SIDES
 
@@ -49,22 +53,31 @@ def emergence_document(results: Sequence[Emergence], groups: Sequence[SeedGroup]
     beginning, names = short_names([result.run for result in results])
     short = dict(zip((result.run for result in results), names, strict=True))
     curve = _curve_table(results, data["runs"])
-    shown = curve if len(results) == 1 else dataclasses.replace(curve, title=f"{curve.title}{beginning_of(beginning)}")
-    tables = [
-        shown,
-        *([Table("Beside random masks", (), (), _each(null_sentence, results))] if results[0].trials else []),
-        Table("Births", (), (), _each(turnover_sentence, results)),
-        _layer_table(results),
-        _survival_table(results, data["runs"]),
-        _hub_table(results),
-        Table("Early bird: settled, told without the final mask", (), (), _each(early_bird_sentence, results)),
-        *(table for group in groups for table in group_tables(group)),
-    ]
+    tables = (
+        _of_one(results[0], curve, data["runs"][0]) if len(results) == 1 else runs_tables(results, short, beginning)
+    )
+    tables += [table for group in groups for table in group_tables(group)]
     return Document("emergence", data, tuple(named(table, short) for table in tables), _NOTES, records=curve)
 
 
-def _each(words: Callable[[Emergence, bool], str], results: Sequence[Emergence]) -> str:
-    return " ".join(words(result, len(results) > 1) for result in results)
+def _of_one(result: Emergence, curve: Table, told: dict[str, Any]) -> list[Table]:
+    keep = [
+        place
+        for place, epoch in enumerate(result.epochs)
+        if epoch in (result.emergence_epoch, result.emergence_epoch_beyond_initial)
+    ]
+    rows = tuple(thinned(curve.rows, keep))
+    line = sparkline([point.kappa for point in result.curve])
+    title = f"{curve.title}\nkappa, 0 to 1: {line}{thinning_words(len(rows), len(curve.rows))}"
+    return [
+        dataclasses.replace(curve, title=title, rows=rows),
+        *([Table("Beside random masks", (), (), null_sentence(result))] if result.trials else []),
+        layer_table([result]),
+        Table("Births", (), (), turnover_sentence(result)),
+        _survival_table(result, told),
+        _hub_table(result),
+        Table("Early bird: settled, told without the final mask", (), (), early_bird_sentence(result)),
+    ]
 
 
 def _curve_table(results: Sequence[Emergence], told: Sequence[dict[str, Any]]) -> Table:
@@ -84,7 +97,7 @@ def _curve_table(results: Sequence[Emergence], told: Sequence[dict[str, Any]]) -
         Column("lr", kind="rate", shown=any(record["lr"] is not None for record in records)),
         Column("kappa", kind="rate"),
         *null_columns(drawn),
-        Column("kappa_beyond_initial", "beyond", "rate"),
+        Column("kappa_beyond_initial", "beyond", "rate", like="kappa"),
         Column("jaccard", "Jaccard", "rate", shown=False),
         Column("intersection_share", "share", "rate", shown=False),
         Column("expected_share", "chance", "rate", shown=False),
@@ -96,72 +109,29 @@ def _curve_table(results: Sequence[Emergence], told: Sequence[dict[str, Any]]) -
         Column("regrowth", kind="count", shown=False),
         Column("expected_regrowth", kind="rate", shown=False),
         Column("regrowth_share", "regrown", "rate"),
-        Column("expected_regrowth_share", "chance", "rate"),
+        Column("expected_regrowth_share", "chance", "rate", like="regrowth_share"),
         Column("regrowth_z", kind="rate", shown=False),
         Column("exploration", "explored", "rate"),
         Column("expected_exploration", kind="rate", shown=False),
         *(Column(key, kind="rate", shown=False) for key in hubs.values()),
     )
     title = "Overlap with the final mask" + ("" if several else f": {results[0].run}")
-    return Table.of_records(title, columns, records, _each(sentence, results))
+    return Table.of_records(title, columns, records, "" if several else sentence(results[0]))
 
 
-def _layer_table(results: Sequence[Emergence]) -> Table:
-    return Table.of_records(
-        f"Epoch from which on kappa stays at {results[0].threshold:g} or above",
-        (
-            Column("run", shown=len(results) > 1),
-            Column("name", "layer"),
-            Column("final_density", "density", "rate"),
-            Column("initial_kappa", "first kappa", "rate"),
-            Column("emergence_epoch", "emergence", "count"),
-            Column("half_life", "half-life", "count"),
-            Column("exploration", "explored", "rate", shown=False),
-            Column("reason", "remark"),
-        ),
-        [{"run": result.run, **_layer(layer)} for result in results for layer in result.layers],
-        _layers_sentence(results),
-    )
-
-
-def _layer(layer: LayerEmergence) -> dict[str, Cell]:
-    return {
-        "name": layer.name,
-        "final_density": layer.final_active / layer.size if layer.size else None,
-        "initial_kappa": layer.kappa[0],
-        "emergence_epoch": layer.emergence_epoch,
-        "half_life": layer.spells.survival.median,
-        "exploration": layer.turnover[-1].exploration,
-        "reason": f"{layer.undefined} at the end" if layer.undefined else "",
-    }
-
-
-def _layers_sentence(results: Sequence[Emergence]) -> str:
-    epochs = [layer.emergence_epoch for result in results for layer in result.layers]
-    defined = [epoch for epoch in epochs if epoch is not None]
-    if not defined:
-        return "No layer has an emergence epoch, because every final layer is dense or empty."
-    skipped = len(epochs) - len(defined)
-    rest = f"; not defined for {skipped} dense or empty" if skipped else ""
-    first, last = min(defined), max(defined)
-    span = f"at epoch {first}" if first == last else f"between epochs {first} and {last}"
-    return f"Layers reach kappa = {results[0].threshold:g} (chance 0) for good {span}{rest}."
-
-
-def _survival_table(results: Sequence[Emergence], told: Sequence[dict[str, Any]]) -> Table:
+def _survival_table(result: Emergence, told: dict[str, Any]) -> Table:
     return Table.of_records(
         "Share of spells that last longer",
         (
-            Column("run", shown=len(results) > 1),
             Column("duration", "epochs", "count"),
             Column("at_risk", "at risk", "count"),
             Column("survival", "share", "rate"),
-            Column("low", "low (95 %)", "rate"),
-            Column("high", "high (95 %)", "rate"),
-            Column("expected_survival", "chance", "rate"),
+            Column("low", "95 %", "rate", until="high", like="survival"),
+            Column("high", kind="rate"),
+            Column("expected_survival", "chance", "rate", like="survival"),
         ),
-        [{"run": run["run"], **point} for run in told for point in _shown(run["survival"]["curve"])],
-        _each(survival_sentence, results),
+        _shown(told["survival"]["curve"]),
+        survival_sentence(result),
     )
 
 
@@ -173,30 +143,29 @@ def _shown(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [places[duration] for duration in sorted(places)]
 
 
-def _hub_table(results: Sequence[Emergence]) -> Table:
+def _hub_table(result: Emergence) -> Table:
     records = []
-    for result in results:
-        for fan_out, fan_in in zip(*(result.hubs[side].layers for side in SIDES), strict=True):
-            record: dict[str, Cell] = {"run": result.run, "name": fan_out.name}
-            for side, layer in zip(SIDES, (fan_out, fan_in), strict=True):
-                record |= {f"{side}_hubs": layer.hubs[-1], f"{side}_units": layer.units}
-                record |= {f"{side}_kappa": layer.kappa[0], f"{side}_z": layer.z[0]}
-            records.append(record)
+    for fan_out, fan_in in zip(*(result.hubs[side].layers for side in SIDES), strict=True):
+        record: dict[str, Cell] = {"name": fan_out.name}
+        for side, layer in zip(SIDES, (fan_out, fan_in), strict=True):
+            record |= {f"{side}_hubs": layer.hubs[-1], f"{side}_units": layer.units}
+            record |= {f"{side}_kappa": layer.kappa[0], f"{side}_z": layer.z[0]}
+        records.append(record)
     sides = [
         column
         for side, units in zip(SIDES, ("inputs", "outputs"), strict=True)
         for column in (
             Column(f"{side}_units", units, "count"),
-            Column(f"{side}_hubs", "hubs", "count"),
-            Column(f"{side}_kappa", "kappa", "rate"),
-            Column(f"{side}_z", kind="rate", shown=False),
+            Column(f"{side}_hubs", "hubs", "count", joined=True),
+            Column(f"{side}_kappa", "kappa", "rate", joined=True),
+            Column(f"{side}_z", "z", "rate", joined=True),
         )
     ]
-    return Table.of_records(
-        "Hubs: the tenth of a layer's units with most active weights, ties included;\n"
-        "inputs by fan-out, outputs by fan-in; kappa = those of the first snapshot\n"
-        "against the final ones",
-        (Column("run", shown=len(results) > 1), Column("name", "layer"), *sides),
-        records,
-        _each(hubs_sentence, results),
-    )
+    return Table.of_records(HUBS, (Column("name", "layer"), *sides), records, hubs_sentence(result))
+
+
+HUBS = (
+    "Hubs: the tenth of a layer's units with most active weights, ties included;\n"
+    "inputs by fan-out, outputs by fan-in; kappa = those of the first snapshot\n"
+    "against the final ones"
+)

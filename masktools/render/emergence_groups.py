@@ -1,10 +1,14 @@
 """Means over runs that differ only in the seed, as tables."""
 
+import dataclasses
+
 from masktools.render.document import Cell, Column, Table
-from masktools.render.numbers import rate
+from masktools.render.numbers import with_interval
+from masktools.render.sparkline import sparkline
+from masktools.render.thinning import thinned, thinning_words
 from masktools.structure.dynamics.groups import GroupMean, SeedGroup
 
-__all__ = ["group_tables"]
+__all__ = ["group_curve", "group_tables"]
 
 _TITLES = {
     "emergence_epoch": "emergence epoch",
@@ -18,39 +22,57 @@ _TITLES = {
 
 
 def group_tables(group: SeedGroup) -> tuple[Table, ...]:
-    """Return the means of a group, and its mean curve."""
-    ends = (Column("mean", kind="rate"), Column("low", "low (95 %)", "rate"), Column("high", "high (95 %)", "rate"))
+    """Return the means of a group, and its mean curve in few rows."""
     measures = tuple(
         (title, *_cells(group.measures[key]), _have(group.measures[key])) for key, title in _TITLES.items()
     )
+    seeds = ", ".join(str(seed) for seed in group.seeds)
+    columns = (
+        Column("measure", ""),
+        Column("mean", kind="figure"),
+        Column("low", "95 %", "figure", until="high"),
+        Column("high", kind="figure"),
+        Column("defined", "runs"),
+    )
+    curve = group_curve(group)
+    rows = tuple(thinned(curve.rows))
+    kappa = [point.kappa.interval.mean if point.kappa.interval else None for point in group.curve]
+    return (
+        Table(
+            f"{len(group.runs)} runs that differ only in the seed ({seeds})",
+            columns,
+            measures,
+            _reading(group),
+        ),
+        dataclasses.replace(
+            curve,
+            title=f"{curve.title}\n0 to 1: {sparkline(kappa)}{thinning_words(len(rows), len(curve.rows))}",
+            rows=rows,
+        ),
+    )
+
+
+def group_curve(group: SeedGroup) -> Table:
+    """Return the mean curve of a group, a row an epoch."""
     rates, columns = _rates(group)
     curve = tuple(
         (point.epoch, *rates_here, *_cells(point.kappa), *_cells(point.kappa_beyond_initial))
         for point, rates_here in zip(group.curve, rates, strict=True)
     )
-    seeds = ", ".join(str(seed) for seed in group.seeds)
-    return (
-        Table(
-            f"{len(group.runs)} runs that differ only in the seed ({seeds})",
-            (Column("measure", ""), *ends, Column("defined", "runs")),
-            measures,
-            _reading(group),
+    return Table(
+        "Their mean kappa with the final mask, and beyond what the first mask explains",
+        (
+            Column("epoch", kind="count"),
+            *columns,
+            Column("mean", "kappa", kind="rate"),
+            Column("low", "95 %", "rate", until="high", like="mean"),
+            Column("high", kind="rate"),
+            Column("beyond", kind="rate", like="mean"),
+            Column("beyond_low", "95 %", "rate", until="beyond_high", like="mean"),
+            Column("beyond_high", kind="rate"),
         ),
-        Table(
-            "Their kappa with the final mask, and beyond what the first mask explains;\nlow to high = 95 % interval",
-            (
-                Column("epoch", kind="count"),
-                *columns,
-                Column("mean", kind="rate"),
-                Column("low", kind="rate"),
-                Column("high", kind="rate"),
-                Column("beyond", kind="rate"),
-                Column("beyond_low", "low", "rate"),
-                Column("beyond_high", "high", "rate"),
-            ),
-            curve,
-            f"{len(curve)} epochs are common to all runs; chance is 0 for every one of them.",
-        ),
+        curve,
+        f"{len(curve)} epochs are common to all runs; chance is 0 for every one of them.",
     )
 
 
@@ -76,8 +98,8 @@ def _have(mean: GroupMean) -> str:
 def _reading(group: SeedGroup) -> str:
     epoch = group.measures["emergence_epoch"]
     text = (
-        f"The emergence epoch is {rate(epoch.interval.mean)} [{rate(epoch.interval.low)}, {rate(epoch.interval.high)}] "
-        "on average; brackets are a 95 % Student t interval over runs."
+        f"The emergence epoch is {with_interval(epoch.interval.mean, epoch.interval.low, epoch.interval.high)} on "
+        "average; brackets are a 95 % Student t interval over runs."
         if epoch.interval
         else f"Only {_have(epoch)} runs have an emergence epoch, so there is no mean of it."
     )

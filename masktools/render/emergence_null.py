@@ -19,7 +19,7 @@ def null_columns(drawn: bool) -> list[Column]:
     if not drawn:
         return []
     return [
-        Column(f"{metric}_null_{key}", "null", "rate", shown=(metric, key) == ("kappa", "mean"))
+        Column(f"{metric}_null_{key}", "null", "rate", shown=(metric, key) == ("kappa", "mean"), like="kappa")
         for metric in _METRICS
         for key in _LEVELS
     ]
@@ -35,17 +35,17 @@ def null_cells(levels: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Cell
     return cells
 
 
-def null_sentence(result: Emergence, named: bool = False) -> str:
+def null_sentence(result: Emergence, name: str = "") -> str:
     """Return in words what random masks in the place of the first snapshot reach.
 
     Parameters
     ----------
     result
         The dynamics of a run whose null was drawn.
-    named
-        Whether to begin with the run.
+    name
+        What to call the run; without one the sentence names none.
     """
-    name = f"{result.run}: " if named else ""
+    name = f"{name}: " if name else ""
     plan = result.trials[0].plan
     level = result.trials[0].level("kappa")
     if level is None:

@@ -1,10 +1,13 @@
 """Two runs at every pair of epochs as documents."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from masktools.render.document import Column, Document, Table
 from masktools.render.numbers import rate
+from masktools.render.sparkline import sparkline
+from masktools.render.thinning import thinned, thinning_words
 from masktools.structure.epochs import EpochMatrix
 
 __all__ = ["epochs_document"]
@@ -27,23 +30,47 @@ def epochs_document(result: EpochMatrix) -> Document:
         Column("epoch", "epoch of A", "count"),
         Column("same", "kappa same epoch", "rate", shown=not alone),
         Column("nearest", "nearest other epoch" if alone else "nearest epoch of B", "count"),
-        Column("nearest_kappa", "kappa there", "rate"),
-        Column("first", "with first of B", "rate"),
+        Column("nearest_kappa", "kappa there", "rate", like="last"),
+        Column("first", "with first of B", "rate", like="last"),
         Column("last", "with last of B", "rate"),
     )
-    tables = [Table.of_records(title, columns, _rows(result, alone), _sentence(result, alone))]
+    rows = _rows(result, alone)
+    shown = thinned(rows)
+    few = thinning_words(len(shown), len(rows), "epochs of A")
+    tables = [
+        _curves(title, rows, alone, _sentence(result, alone)),
+        Table.of_records(f"Epoch by epoch{few}", columns, shown, "Chance level of kappa is 0 everywhere."),
+    ]
     if len(result.epochs_b) <= _MATRIX_LIMIT:
-        heads = tuple(Column(str(epoch), kind="rate") for epoch in result.epochs_b)
-        rows = tuple((epoch, *map(_number, line)) for epoch, line in zip(result.epochs_a, kappa, strict=True))
+        first = str(result.epochs_b[0])
+        heads = tuple(Column(str(epoch), kind="rate", like=first) for epoch in result.epochs_b)
+        lines = tuple((epoch, *map(_number, line)) for epoch, line in zip(result.epochs_a, kappa, strict=True))
         tables.append(
             Table(
                 "kappa, epochs of B to the right",
                 (Column("epoch", "A \\ B", "count"), *heads),
-                rows,
-                "Chance level of kappa is 0 for every pair of epochs.",
+                lines,
+                "Chance level of kappa is 0 everywhere.",
             )
         )
     return Document("compare", result.to_dict(), tuple(tables), (_CHANCE,), _records(result))
+
+
+def _curves(title: str, rows: Sequence[dict[str, Any]], alone: bool, reading: str) -> Table:
+    """Return the columns of the long table as curves over the epochs of A."""
+    labels = {"same": "same epoch of B", "first": "first of B", "last": "last of B"}
+    curves = [(label, [row[key] for row in rows]) for key, label in labels.items() if not (alone and key == "same")]
+    return Table(
+        f"{title}\nkappa by epochs of A; what is below 0 is at the bottom",
+        (
+            Column("against", "with"),
+            Column("curve", "0 to 1", "curve"),
+            Column("from", "at first", "rate"),
+            Column("to", "at last", "rate", like="from"),
+        ),
+        tuple((label, sparkline(values), values[0], values[-1]) for label, values in curves),
+        reading,
+    )
 
 
 def _rows(result: EpochMatrix, alone: bool) -> list[dict[str, Any]]:

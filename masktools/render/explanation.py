@@ -1,5 +1,6 @@
 """Explanations of an overlap as documents."""
 
+from masktools.render.chance_words import ALPHA
 from masktools.render.document import Column, Document, Table
 from masktools.render.null_words import ENOUGH_DRAWS
 from masktools.render.numbers import count, percent, rate
@@ -7,14 +8,12 @@ from masktools.structure.explanation import Explanation
 
 __all__ = ["explanation_document", "sentence"]
 
-_ALPHA = 0.05
-
 _COLUMNS = (
     Column("layer", shown=False),
     Column("null", "null"),
     Column("keeps"),
     Column("expected", "shared", "count"),
-    Column("low", kind="count"),
+    Column("low", "95 %", "count", until="high"),
     Column("high", kind="count"),
     Column("part", "adds", "rate"),
     Column("kappa", "kappa left", "rate"),
@@ -27,7 +26,7 @@ _P_VALUES = ("p_value", "p_two_sided", "adjusted_p_value")
 
 _NULLS = (
     "each null keeps of B what is listed up to its line and is random otherwise; shared = mean number of weights that "
-    "such masks share with A, low to high = 95 % of them; kappa left = agreement of A and B above that null."
+    "such masks share with A, [ ] = 95 % of them; kappa left = agreement of A and B above that null."
 )
 _KERNELS = (
     "layers without a kernel have nothing to add on the line 'tap': there they are as random as on the line above."
@@ -45,7 +44,7 @@ def explanation_document(result: Explanation) -> Document:
     ]
     (a, b), (epoch_a, epoch_b) = result.runs, result.epochs
     names = [rung.null for rung in result.total]
-    last = (Column("wiring", "wiring", "rate"),)
+    last = (Column("wiring", kind="rate"),)
     layers = [
         {
             "name": row["name"],
@@ -68,7 +67,7 @@ def explanation_document(result: Explanation) -> Document:
         (
             Column("name", "layer"),
             Column("intersection", "shared", "count"),
-            *(Column(name, kind="rate") for name in names),
+            *(Column(name, kind="rate", like="global") for name in names),
             *last,
         ),
         layers,
@@ -99,6 +98,6 @@ def _verdict(result: Explanation) -> str:
     if result.draws < ENOUGH_DRAWS:
         return f"no verdict with fewer than {ENOUGH_DRAWS} draws"
     words = "is not told apart from it"
-    if last.p_two_sided <= _ALPHA:
+    if last.p_two_sided <= ALPHA:
         words = "agrees beyond it" if observed > last.expected else "agrees less"
     return f"the exact wiring {words} (kappa left {rate(last.kappa)}, two-sided p = {rate(last.p_two_sided)})"

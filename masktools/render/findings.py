@@ -80,6 +80,11 @@ def published(folder: str | Path, name: str) -> list[Finding]:
     folder, name
         As for `publish`.
 
+    Returns
+    -------
+    list of Finding
+        As they were written.
+
     Raises
     ------
     MasktoolsError

@@ -14,8 +14,11 @@ __all__ = ["FORMATS", "Format"]
 class Format(Protocol):
     """A function from a document to text."""
 
-    def __call__(self, document: Document, width: int = 80, styled: bool = False) -> str:
-        """Return the document as text, at most `width` columns wide, with terminal styles if `styled`."""
+    def __call__(self, document: Document, width: int = 80, styled: bool = False, encoding: str = "utf-8") -> str:
+        """Return the document as text, at most `width` columns wide, with terminal styles if `styled`.
+
+        Tables are in letters that `encoding` has; what is for programs is encoded as it may.
+        """
 
 
 FORMATS: Mapping[str, Format] = {

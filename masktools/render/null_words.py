@@ -1,6 +1,7 @@
 """How numbers beside their null are put into words."""
 
-from masktools.render.numbers import rate
+from masktools.render.chance_words import ALPHA
+from masktools.render.numbers import interval_texts, rate
 from masktools.statistics.monte_carlo import NullLevel
 
 __all__ = ["ENOUGH_DRAWS", "shown_p", "span", "verdict_of"]
@@ -8,12 +9,11 @@ __all__ = ["ENOUGH_DRAWS", "shown_p", "span", "verdict_of"]
 ENOUGH_DRAWS = 199
 """Random masks from which on p-values are shown and a verdict is given."""
 
-_ALPHA = 0.05
-
 
 def span(level: NullLevel) -> str:
     """Return where random masks lie."""
-    return f"{rate(level.mean)} on average ({rate(level.low)} to {rate(level.high)} in 95 % of {level.draws} draws)"
+    mean, low, high = interval_texts(level.mean, level.low, level.high)
+    return f"{mean} on average ({low} to {high} in 95 % of {level.draws} draws)"
 
 
 def verdict_of(level: NullLevel) -> str:
@@ -23,7 +23,7 @@ def verdict_of(level: NullLevel) -> str:
     if level.draws < ENOUGH_DRAWS:
         return f"no verdict with fewer than {ENOUGH_DRAWS} draws"
     p = f"two-sided p = {rate(level.p_two_sided)}"
-    if level.p_two_sided > _ALPHA:
+    if level.p_two_sided > ALPHA:
         return f"not told apart from the null, {p}"
     return f"{'above' if level.p_greater < level.p_less else 'below'} the null, {p}"
 

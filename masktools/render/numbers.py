@@ -4,7 +4,17 @@ import math
 
 from masktools.render.document import Cell, Kind
 
-__all__ = ["count", "magnitude", "percent", "printable", "rate", "show", "with_interval"]
+__all__ = [
+    "count",
+    "interval_texts",
+    "magnitude",
+    "percent",
+    "printable",
+    "rate",
+    "show",
+    "with_half_width",
+    "with_interval",
+]
 
 UNDEFINED = "-"
 
@@ -17,7 +27,7 @@ def show(value: Cell, kind: Kind) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return printable(value)
-    if kind == "text":
+    if kind in ("text", "curve"):
         return str(value)
     return count(value) if kind == "count" or isinstance(value, int) else rate(value)
 
@@ -56,14 +66,45 @@ def with_interval(mean: float | None, low: float | None, high: float | None) -> 
     """
     if mean is None or low is None or high is None:
         return rate(mean)
-    half = (high - low) / 2
+    number, *ends = interval_texts(mean, low, high)
+    return f"{number} [{', '.join(ends)}]"
+
+
+def interval_texts(mean: float | None, low: float, high: float) -> tuple[str, str, str]:
+    """Return a mean and the ends of its interval with the same decimals: two significant digits of half its width.
+
+    >>> interval_texts(0.00092, -0.00896, 0.0087)
+    ('0.0009', '-0.0090', '0.0087')
+    """
+    decimals = _decimals((high - low) / 2)
+    if mean is None or decimals is None:
+        return rate(mean), rate(low), rate(high)
+    return f"{mean:z,.{decimals}f}", f"{low:z,.{decimals}f}", f"{high:z,.{decimals}f}"
+
+
+def with_half_width(mean: float | None, high: float | None) -> str:
+    """Return a mean and half the width of its interval, with two significant digits of that.
+
+    >>> with_half_width(0.88213, 0.88441), with_half_width(0.88213, None)
+    ('0.8821 ±0.0023', '0.882')
+    """
+    if mean is None or high is None:
+        return rate(mean)
+    decimals = _decimals(high - mean)
+    return (
+        f"{rate(mean)} ±{rate(high - mean)}"
+        if decimals is None
+        else (f"{mean:z,.{decimals}f} ±{high - mean:z,.{decimals}f}")
+    )
+
+
+def _decimals(half: float) -> int | None:
+    """Return decimals that show two significant digits of half a width; None where it has no width worth telling."""
     if not math.isfinite(half) or half <= 0:
-        return f"{rate(mean)} [{rate(low)}, {rate(high)}]"
+        return None
     # Half the width is rounded before its size is taken, or .0996 would have three digits.
     decimals = max(0, 1 - int(f"{half:.1e}".partition("e")[2]))
-    if decimals > _MOST_DECIMALS:
-        return f"{rate(mean)} [{rate(low)}, {rate(high)}]"
-    return f"{mean:z,.{decimals}f} [{low:z,.{decimals}f}, {high:z,.{decimals}f}]"
+    return None if decimals > _MOST_DECIMALS else decimals
 
 
 _MOST_DECIMALS = 12

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from masktools.nulls.trial import Trial
 from masktools.render.document import Column, Table
 from masktools.render.emergence import emergence_document
-from masktools.render.emergence_groups import group_tables
+from masktools.render.emergence_groups import group_curve
 from masktools.render.robustness_groups import groups_records
 from masktools.render.training import training_document
 from masktools.structure.configuration import flatten
@@ -111,7 +111,7 @@ def emergences_table(result: Emergences) -> Table:
 
 def seeds_table(result: SeedGroup) -> Table:
     """Return the mean curve of runs that differ in the seed, a row an epoch."""
-    return group_tables(result)[1]
+    return group_curve(result)
 
 
 def robustness_table(result: RobustnessGroup) -> Table:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from masktools.render.document import Column, Document, Table
+from masktools.render.document import Cell, Column, Document, Table
 from masktools.render.numbers import count, percent, rate
-from masktools.structure.robustness import CurveSummary, PruneResult
+from masktools.render.sparkline import sparkline
+from masktools.structure.robustness import CurveKind, CurveSummary, PruneResult
 
 __all__ = ["how_pruned", "prune_document", "prune_notes"]
 
@@ -19,21 +20,58 @@ def prune_document(result: PruneResult) -> Document:
         Column("density", kind="rate"),
         Column("active", kind="count"),
         Column("accuracy", kind="rate"),
-        Column("low", "low (95 %)", "rate", shown=several),
-        Column("high", "high (95 %)", "rate", shown=several),
-        Column("recalibrated", kind="rate", shown=again),
-        Column("recalibrated_low", "low (95 %)", "rate", shown=again and several),
-        Column("recalibrated_high", "high (95 %)", "rate", shown=again and several),
-        Column("finetuned", "fine-tuned", "rate", shown=tuned),
-        Column("finetuned_low", "low (95 %)", "rate", shown=tuned and several),
-        Column("finetuned_high", "high (95 %)", "rate", shown=tuned and several),
-        Column("effective_density", "effective", "rate"),
+        Column("low", "95 %", "rate", shown=several, until="high", like="accuracy"),
+        Column("high", kind="rate", shown=several),
+        Column("recalibrated", kind="rate", shown=again, like="accuracy"),
+        Column(
+            "recalibrated_low",
+            "95 %",
+            "rate",
+            shown=again and several,
+            until="recalibrated_high",
+            like="accuracy",
+        ),
+        Column("recalibrated_high", kind="rate", shown=again and several),
+        Column("finetuned", "fine-tuned", "rate", shown=tuned, like="accuracy"),
+        Column("finetuned_low", "95 %", "rate", shown=tuned and several, until="finetuned_high", like="accuracy"),
+        Column("finetuned_high", kind="rate", shown=tuned and several),
+        Column("effective_density", "effective", "rate", like="density"),
         Column("effective_low", kind="rate", shown=False),
         Column("effective_high", kind="rate", shown=False),
         Column("effective_share", "of active", "rate"),
     )
     table = Table.of_records(result.run, columns, data["curve"], _reading(result))
-    return Document("prune", data, (table,), prune_notes([result]))
+    return Document("prune", data, (table, _curves(result)), prune_notes([result]))
+
+
+def _curves(result: PruneResult) -> Table:
+    """Return the columns of the long table as curves."""
+    kinds: tuple[tuple[str, CurveKind], ...] = (
+        ("accuracy", "accuracies"),
+        ("recalibrated", "recalibrated"),
+        ("fine-tuned", "finetuned"),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for label, kind in kinds:
+        summary = result.summary(kind)
+        if summary is not None:
+            means = [point.mean(kind) for point in result.curve]
+            rows.append((label, sparkline(means), means[0], summary.area, summary.half_share))
+    parts = [point.effective_share for point in result.curve]
+    if any(part is not None for part in parts):
+        rows.append(("on a path, of active", sparkline(parts), parts[0], None, result.collapse_share))
+    columns = (
+        Column("what", ""),
+        Column("curve", "0 to 1", "curve"),
+        Column("first", "at first", "rate"),
+        Column("area", kind="rate", like="first"),
+        Column("half", "half lost at", "rate", like="first"),
+    )
+    reading = (
+        f"From all active weights on the left to the fewest; guessing has {rate(result.chance_accuracy)}. Half lost "
+        "at: share of the active weights kept; of accuracy, half of what is above guessing."
+    )
+    return Table("The same as curves", columns, tuple(rows), reading)
 
 
 def how_pruned(result: PruneResult) -> str:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from masktools.render.document import Cell, Column, Document, Table
-from masktools.render.numbers import count, rate
+from masktools.render.numbers import count, rate, with_half_width
 from masktools.render.robustness import how_pruned, prune_notes
 from masktools.render.run_names import beginning_of, named, short_names
+from masktools.render.sparkline import sparkline
 from masktools.structure.dynamics.group_means import GroupMean
 from masktools.structure.robustness import PruneResult
 from masktools.structure.robustness_groups import RobustnessGroup
@@ -18,13 +19,16 @@ _CURVES = {
     "finetuned": "Accuracy after fine-tuning",
     "effective_share": "Part of the active weights on a path from input to output",
 }
+_WIDTH = 12
+"""Characters of a curve: the default has as many shares."""
+
 _AREAS = {"accuracy": "area", "recalibrated": "recalibrated_area", "finetuned": "finetuned_area"}
 _MEASURES = {
     "area": "area",
     "recalibrated_area": "recalibrated area",
     "finetuned_area": "fine-tuned area",
-    "half_share": "half of the accuracy lost at",
-    "collapse_share": "paths collapsed at",
+    "half_share": "half lost at",
+    "collapse_share": "paths collapse at",
     "effective_area": "effective area",
 }
 
@@ -76,7 +80,7 @@ def _curve(title: str, name: str, groups: Sequence[RobustnessGroup], titles: Seq
     shares = sorted({point.share for group in groups for point in group.curve}, reverse=True)
     by_share = [{point.share: point.measures[name] for point in group.curve} for group in groups]
     rows = tuple((share, *(_cell(points.get(share)) for points in by_share)) for share in shares)
-    columns = (Column("share", "share", "rate"), *(Column(label, whole=True) for label in titles))
+    columns = (Column("share", "share", "rate"), *(Column(label, kind="rate") for label in titles))
     return Table(title, columns, rows, _curve_reading(name, groups, titles))
 
 
@@ -97,13 +101,14 @@ def _curve_reading(name: str, groups: Sequence[RobustnessGroup], titles: Sequenc
 def _measures(groups: Sequence[RobustnessGroup], titles: Sequence[str]) -> Table:
     shown = [key for key in _MEASURES if any(group.measures[key].defined for group in groups)]
     rows = tuple(
-        (label, len(group.runs), *(_cell(group.measures[key]) for key in shown))
+        (label, len(group.runs), _accuracies(group), *(_cell(group.measures[key]) for key in shown))
         for label, group in zip(titles, groups, strict=True)
     )
     columns = (
         Column("group", "", whole=True),
         Column("runs", kind="count"),
-        *(Column(key, _MEASURES[key], whole=True) for key in shown),
+        Column("curve", "accuracy, 0 to 1", "curve"),
+        *(Column(key, _MEASURES[key], "rate") for key in shown),
     )
     repeated = [run for group in groups for run in group.repeated]
     reading = "Shares are of the active weights of the trained network; - is a number that not all runs have."
@@ -112,13 +117,29 @@ def _measures(groups: Sequence[RobustnessGroup], titles: Sequence[str]) -> Table
     return Table("Groups", columns, rows, reading)
 
 
+def _accuracies(group: RobustnessGroup) -> str:
+    found = [point.measures["accuracy"].interval for point in group.curve]
+    return sparkline([None if interval is None else interval.mean for interval in found], width=_WIDTH)
+
+
 def _runs(results: Sequence[PruneResult], groups: Sequence[RobustnessGroup]) -> Table:
     beginning, names = short_names([result.run for result in results])
     rows = tuple(
-        (r.run, r.density, r.curve[0].mean(), r.area, r.half_share, r.collapse_share, r.effective_area) for r in results
+        (
+            r.run,
+            sparkline([point.mean() for point in r.curve], width=_WIDTH),
+            r.density,
+            r.curve[0].mean(),
+            r.area,
+            r.half_share,
+            r.collapse_share,
+            r.effective_area,
+        )
+        for r in results
     )
     columns = (
         Column("run"),
+        Column("curve", "accuracy, 0 to 1", "curve"),
         Column("density", kind="rate"),
         Column("accuracy", "accuracy at first", "rate"),
         *(Column(key, _MEASURES[key], "rate") for key in ("area", "half_share", "collapse_share", "effective_area")),
@@ -160,4 +181,4 @@ def _cell(mean: GroupMean | None) -> Cell:
     found = None if mean is None else mean.interval
     if found is None:
         return None
-    return rate(found.mean) if found.high is None else f"{rate(found.mean)} ±{rate(found.high - found.mean)}"
+    return with_half_width(found.mean, found.high)

@@ -89,7 +89,7 @@ class Tabulated:
         table = self.document.tables[0]
         lines = [
             [column.header for column in table.columns],
-            *([show(cell, "text") for cell in row] for row in table.rows),
+            *([show(cell, column.kind) for cell, column in zip(row, table.columns, strict=True)] for row in table.rows),
         ]
         rows = ["| " + " | ".join(printable(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]
         rule = "|" + "|".join("---:" if column.align == "right" else "---" for column in table.columns) + "|"
@@ -115,7 +115,13 @@ def tabulate(
         A sentence below the table that says what it shows.
     formats
         How columns are written: ``text`` (as it is, to the left), ``count`` (whole, with separators for thousands) or
-        ``rate`` (three significant digits). By default what the values are: give ``text`` for seeds and years.
+        ``rate`` (three significant digits; people see decimals that suit the whole column). By default what the values
+        are: give ``text`` for seeds and years.
+
+    Returns
+    -------
+    Tabulated
+        Text, JSON, CSV and HTML are made of it as they are asked for.
 
     Raises
     ------
@@ -141,7 +147,7 @@ def tabulate(
     shown = Table(
         title,
         tuple(Column(name, printable(name), kind, whole=True) for name, kind in zip(names, kinds, strict=True)),
-        tuple(tuple(_text(value, kind) for value, kind in zip(row, kinds, strict=True)) for row in values),
+        tuple(tuple(map(_shown, row)) for row in values),
         reading,
     )
     return Tabulated(Document("table", {}, (shown,), records=_in_full(title, names, values)))
@@ -167,8 +173,8 @@ def _kind(name: str, values: Sequence[Cell | Estimate], formats: Mapping[str, Ki
     return "count" if all(isinstance(number, int) for number in numbers) else "rate"
 
 
-def _text(value: Cell | Estimate, kind: Kind) -> str:
-    return with_interval(value.mean, value.low, value.high) if isinstance(value, Estimate) else show(value, kind)
+def _shown(value: Cell | Estimate) -> Cell:
+    return with_interval(value.mean, value.low, value.high) if isinstance(value, Estimate) else value
 
 
 def _in_full(title: str, names: Sequence[str], values: Sequence[Sequence[Cell | Estimate]]) -> Table:

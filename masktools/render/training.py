@@ -1,10 +1,14 @@
 """What training ended with, or would do, as documents."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from masktools.render.configuration import parts_table
 from masktools.render.document import Column, Document, Table
-from masktools.render.numbers import count, magnitude, rate
+from masktools.render.numbers import count, magnitude, rate, with_interval
+from masktools.render.run_names import beginning_of, named, short_names
+from masktools.statistics.intervals import mean_interval
 from masktools.structure.configuration import flatten
 
 __all__ = ["plan_document", "recipes_document", "training_document"]
@@ -33,19 +37,38 @@ def training_document(results: Sequence[Mapping[str, Any]]) -> Document:
         Column("training_flops_dense", kind="count", shown=False),
         Column("seconds", "seconds", "rate"),
     )
+    everything = Table.of_records("Trained", columns, results, _reading(results))
+    paths = [str(result["run"]) for result in results]
+    beginning, names = short_names(paths)
+    if len(results) == 1:
+        beginning, names = "", tuple(paths)
+    shown = named(everything, dict(zip(paths, names, strict=True)))
+    shown = dataclasses.replace(shown, title=f"Trained{beginning_of(beginning)}")
+    return Document("train", {"runs": list(results)}, (shown,), records=everything)
+
+
+def _reading(results: Sequence[Mapping[str, Any]]) -> str:
     last = results[-1]
     frozen, taken, dense = last.get("frozen_epoch"), last["training_flops"], last["training_flops_dense"]
+    kept = "" if frozen is None else f"The mask is that of epoch {frozen}. "
+    each = "" if len(results) == 1 else "in the last run "
     cost = ""
     if dense:
         cost = f"Training took {magnitude(taken, 'FLOPs')}, {rate(taken / dense)} of what dense training takes. "
-    reading = (
-        f"Test accuracy {rate(last['test_accuracy'])} with {count(last['active'])} active weights "
-        f"({rate(100 * last['density'])} %); {count(last['dense_gradient_steps'])} of {count(last['steps'])} steps "
-        f"used the gradient of inactive weights. {'' if frozen is None else f'The mask is that of epoch {frozen}. '}"
-        f"{cost}"
-        f"Look closer with: masktools info {last['run']}"
+    return (
+        f"{_accuracy(results)} with {count(last['active'])} active weights "
+        f"({rate(100 * last['density'])} %); {each}{count(last['dense_gradient_steps'])} of {count(last['steps'])} "
+        f"steps used the gradient of inactive weights. {kept}{cost}Look closer with: masktools info {last['run']}"
     )
-    return Document("train", {"runs": list(results)}, (Table.of_records("Trained", columns, results, reading),))
+
+
+def _accuracy(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return the test accuracy in words; over several trainings, which differ in the seed, the mean."""
+    found = mean_interval([result["test_accuracy"] for result in results])
+    if len(results) == 1:
+        return f"Test accuracy {rate(found.mean)}"
+    number = with_interval(found.mean, found.low, found.high)
+    return f"Mean test accuracy {number} over {len(results)} seeds (95 % interval, Student t)"
 
 
 def plan_document(plan: Mapping[str, Any]) -> Document:
@@ -79,12 +102,9 @@ def plan_document(plan: Mapping[str, Any]) -> Document:
         reading,
     )
     facts = flatten(plan["config"])
-    recipe = Table(
-        "Recipe",
-        (Column("key"), Column("value")),
-        tuple((key, str(value)) for key, value in facts.items()),
-        f"{len(facts)} keys; each can be set with --set KEY=VALUE.",
-    )
+    key = next((key for key in facts if "." in key), "KEY")
+    reading = f"{len(facts)} keys; each can be set with --set KEY=VALUE, such as {key}={facts.get(key, 'VALUE')}."
+    recipe = parts_table("Recipe", facts, reading)
     return Document("train", dict(plan), (layers, recipe))
 
 

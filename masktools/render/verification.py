@@ -1,5 +1,7 @@
 """Verifications as documents."""
 
+import dataclasses
+
 from masktools.render.document import Column, Document, Table
 from masktools.render.numbers import count
 from masktools.verification import Verification
@@ -19,4 +21,7 @@ def verification_document(result: Verification) -> Document:
         (check.file.removeprefix(f"{result.run}/"), check.epoch, check.digest, check.problem or "sound")
         for check in result.files
     )
-    return Document("verify", result.to_dict(), (Table(result.run, columns, rows, reading),))
+    everything = Table(result.run, columns, rows, reading)
+    wrong = tuple(row for row, check in zip(rows, result.files, strict=True) if check.problem)
+    shown = dataclasses.replace(everything, rows=wrong)
+    return Document("verify", result.to_dict(), (shown,), records=everything)

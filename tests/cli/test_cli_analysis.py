@@ -7,7 +7,7 @@ import pytest
 from synthetic import random_masks
 
 from masktools.cli.app import main
-from masktools.render.numbers import rate
+from masktools.render.numbers import rate, with_interval
 from masktools.structure.comparison import compare
 from masktools.structure.connectivity import connectivity
 from masktools.structure.dynamics.emergence import emergence
@@ -41,7 +41,8 @@ def test_info(mlp_run, output):
     assert result["topology"] is True
     text = output("info", path)
     assert "density = 0.250: 34 of 136 weights are active" in text
-    assert "optimizer.lr  0.1" in text
+    assert "optimizer  lr=0.1" in text
+    assert "optimizer.lr  0.1" in output("info", path, "--config")
     assert "train.loss" in text
     assert list(csv.reader(io.StringIO(output("info", path, "--format", "csv"))))[1][:4] == [
         "fc1.weight",
@@ -149,11 +150,11 @@ def test_compare_every_epoch_with_every_epoch(mlp_run, output, failure):
     assert result["epochs"] == [[0, 1, 2, 3]] * 2
     assert result["total"]["kappa"][0][3] == pytest.approx(compare(a / "epoch-0000.h5", b).total.kappa)
     assert result["layers"][1]["name"] == "fc2.weight"
-    assert "nearest epoch of B" in output("compare", a, b, "--epoch", "all")
+    assert "same epoch of B" in output("compare", a, b, "--epoch", "all")
     rows = list(csv.DictReader(io.StringIO(output("compare", a, a, "--epoch", "all", "--format", "csv"))))
     assert len(rows) == 16
     assert [float(row["kappa"]) for row in rows if row["epoch_a"] == row["epoch_b"]] == [1.0] * 4
-    assert "nearest other epoch" in output("compare", a, a, "--epoch", "all")
+    assert "same epoch of B" not in output("compare", a, a, "--epoch", "all")
     for option in (["--align"], ["--null", "layer"], ["--draws", "3"], ["--nnstd"], ["--fail-below", "0"]):
         name = option[0]
         assert f"does not go with {name}" in failure("compare", a, b, "--epoch", "all", *option)
@@ -213,14 +214,15 @@ def test_what_is_given_twice_counts_once(mlp_run, output, failure, tmp_path):
 
 def test_the_mean_over_pairs_is_there_for_any_number_of_runs(mlp_run, output):
     paths = [mlp_run(f"r{seed}", seed) for seed in range(10)]
-    for count, name in ((3, "3 runs, 95 % in name"), (9, "9 runs, 95 % in name"), (10, "95 % interval")):
+    for count, name in ((3, "3 runs is one of 95 %"), (9, "9 runs is one of 95 %"), (10, "95 % interval")):
         text = " ".join(output("compare", *paths[:count]).split())
-        assert "Mean kappa " in text
+        assert "Mean kappa = " in text
         assert name in text
         assert ("95 % interval" in text) == (count >= 10)
     result = json.loads(output("compare", *paths, "--format", "json"))
     mean = result["mean"]["kappa"]
-    assert f"Mean kappa {rate(mean['mean'])} (chance 0), 95 % interval {rate(mean['low'])} to" in result["readings"][0]
+    number = with_interval(mean["mean"], mean["low"], mean["high"])
+    assert f"Mean kappa = {number} (chance 0): " in result["readings"][0]
 
 
 def test_random_masks_that_are_not_drawn_are_not_asked_for(mlp_run, failure):

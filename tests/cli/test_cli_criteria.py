@@ -11,6 +11,7 @@ import pytest
 from synthetic import random_masks
 from valued_runs import Values, write_values
 
+from masktools.render.numbers import with_interval
 from masktools.structure.values.criteria import criteria
 from masktools.structure.values.scores import CRITERIA
 from masktools.structure.values.signs import GROUPS, sign_stability
@@ -64,10 +65,10 @@ def test_text_names_the_best_beside_chance(dnw_run, output):
     words = " ".join(text.split())
     best = criteria(dnw_run).best
     assert "large_final orders the mask without exception (AUC 1), as the rule" in words
-    assert f"Of the others {best.name} orders the mask best: AUC = {best.auc:.3f} (95 % interval" in words
-    assert "chance 0.5)" in words
+    number = with_interval(best.auc, *best.ranking.interval())
+    assert f"Of the others {best.name} orders the mask best: AUC = {number} (chance 0.5, 95 % interval)" in words
     assert "have their initial sign (chance 0.5); of pruned weights" in words
-    assert "(20 of 29 epochs; all are in JSON)" in words
+    assert "(15 of 29 epochs; JSON has all)" in words
     assert re.search(r"^ +1 ", text, re.MULTILINE)
     assert re.search(r"^ +29 ", text, re.MULTILINE)
     assert max(map(len, text.split("\n"))) <= 80
@@ -132,4 +133,4 @@ def test_several_rules_are_named_in_the_plural(tmp_path, output):
     epochs = {0: Values({"a": "0011"}, {"a": initial}), 1: Values({"a": "1010"}, {"a": final})}
     words = " ".join(output("criteria", write_values(tmp_path / "run", epochs)).split())
     assert "large_final and magnitude_increase order the mask without exception (AUC 1)" in words
-    assert "No other criterion orders the mask beyond chance: highest is small_init, AUC = 0.750" in words
+    assert "No other criterion orders the mask beyond chance: highest is small_init, AUC = 0.75 [" in words

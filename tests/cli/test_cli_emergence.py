@@ -76,14 +76,14 @@ def test_text_of_one_run(moving_run, output):
 def test_learning_rates_stand_beside_the_curves_of_several_runs(moving_run, write_run, output):
     paths = [moving_run(seed) for seed in range(2)]
     text = output("emergence", *paths)
-    assert headers(text, "run")[0][:4] == ["run", "epoch", "lr", "kappa"]
-    assert ["epoch", "lr", "mean", "low", "high", "beyond", "low", "high"] in headers(text, "epoch")
+    assert "of 7 (learning rate " in " ".join(text.split())
+    assert "epoch lr kappa 95 % beyond 95 %".split() in headers(text, "epoch")
     told = json.loads(output("emergence", *paths, "--format", "json"))["groups"][0]["curve"]
     assert (told[0]["lr"], told[0]["lr_low"]) == (None, None)  # the log begins at epoch 1
     assert told[3]["lr"] == told[3]["lr_low"] == told[3]["lr_high"] == 0.1 / 16
     other = write_run("other", moving(2), config={"seed": 2}, metrics=[{"epoch": e, "lr": 0.5} for e in range(1, 8)])
     text = output("emergence", *paths, other)
-    assert ["epoch", "lr", "from", "to", "mean", "low", "high", "beyond", "low", "high"] in headers(text, "epoch")
+    assert "epoch lr from to kappa 95 % beyond 95 %".split() in headers(text, "epoch")
     assert max(len(line) for line in text.split("\n")) <= 80
     told = json.loads(output("emergence", *paths, other, "--format", "json"))["groups"][0]["curve"]
     assert (told[3]["lr"], told[3]["lr_low"], told[3]["lr_high"]) == (None, 0.1 / 16, 0.5)

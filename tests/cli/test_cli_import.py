@@ -95,7 +95,7 @@ def test_where_it_came_from_is_recorded(tmp_path, output):
     (digest,) = told["imported"]["digests"]
     b2sum = subprocess.run(["b2sum", "-l", "128", tmp_path / "net.npz"], capture_output=True, text=True, check=True)
     assert b2sum.stdout.split()[0] == digest
-    assert "imported.format" in output("info", tmp_path / "run")
+    assert "imported.format" in output("info", tmp_path / "run", "--config")
 
 
 def test_dry_run_writes_nothing(tmp_path, output):

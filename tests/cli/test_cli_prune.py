@@ -3,9 +3,6 @@
 import csv
 import io
 import json
-import re
-import shlex
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -97,6 +94,8 @@ def test_what_cannot_be_done_is_said_in_one_line(trained, failure, tmp_path, mlp
     run = trained[0]
     assert "--finetune-lr goes with --finetune-epochs" in failure("prune", run, "--finetune-lr", 0.1)
     assert "has no batch norm with running statistics" in failure("prune", run, "--recalibrate")
+    # Both reach what runs the parts.
+    assert "jobs (2) are processes of this machine" in failure("prune", run, "-j", 2, "--scheduler", "tcp://nobody:1")
     assert "--shares: 'half' is no list of numbers" in failure("prune", run, "--shares", "half")
     assert "shares must lie between 0 and 1" in failure("prune", run, "--shares", "2")
     assert "'size' is not one of 'magnitude', 'random', 'movement', 'saliency'" in failure(
@@ -106,23 +105,3 @@ def test_what_cannot_be_done_is_said_in_one_line(trained, failure, tmp_path, mlp
     assert "no such run" in failure("prune", run, tmp_path / "nothing")
     assert "records no training recipe" in failure("prune", mlp_run("other"))
     assert "Missing argument" in failure("prune")
-
-
-@pytest.mark.slow
-def test_what_the_page_shows_runs(trained, output, tmp_path, monkeypatch):
-    page = (Path(__file__).parents[2] / "docs" / "prune.md").read_text("utf-8")
-    (tmp_path / "runs").mkdir()
-    monkeypatch.chdir(tmp_path)
-    for path in trained:
-        Path("runs", path.name).symlink_to(path)
-    Path("runs/rigl-s1").symlink_to(trained[2])
-    output(
-        "train", "--model", "resnet20", "--set", "model.options={}", "--epochs", 1, "-q", "--out", "runs/resnet20-s0"
-    )
-    commands = [line for block in re.findall(r"```\n(.*?)```", page, re.DOTALL) for line in block.strip().split("\n")]
-    assert len(commands) == 4
-    for command in commands:
-        assert "Pruned by" in output(*shlex.split(command)[1:], *(["-q"] if "finetune" in command else []))
-    assert open_run("runs/dnw-s0-pruned/magnitude-global-0.02").epochs == (0, 1, 2)
-    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    exec(compile(block, "docs/prune.md", "exec"), {})

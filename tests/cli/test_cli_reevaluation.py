@@ -3,9 +3,6 @@
 import csv
 import io
 import json
-import re
-import shlex
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -293,13 +290,6 @@ def test_runs_of_other_origin_are_refused_in_one_line(mlp_run, failure):
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def blocks(page, language=""):
-    """Return the code blocks of the part of a page that is about these commands."""
-    text = (DOCS / page).read_text("utf-8").partition("## How parts are run")[0]
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    return [code for kind, code in found if kind == language]
-
-
 def test_the_page_has_every_variant_and_says_what_the_program_says():
     text = (DOCS / "reinit.md").read_text("utf-8").partition("## Variants")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.split(" | ")] for line in text.splitlines() if line.startswith("| `")]
@@ -310,33 +300,6 @@ def test_the_page_has_every_variant_and_says_what_the_program_says():
 def test_the_page_names_what_may_be_changed():
     text = (DOCS / "reinit.md").read_text("utf-8").partition("## What is trained")[2].partition("\n## ")[0]
     assert all(f"`{key}`" in text for key in OVERRIDABLE)
-
-
-@pytest.mark.parametrize("page", ["reinit.md", "sweeps.md"])
-def test_options_on_the_page_are_those_of_the_program(page, output):
-    lines = [line for block in blocks(page) for line in block.splitlines() if line.startswith("masktools ")]
-    assert len(lines) >= 6
-    for line in lines:
-        _, command, *words = shlex.split(line)
-        known = output(command, "--help")
-        assert [word for word in words if word.startswith("--") and f" {word} " not in known.replace("\n", " ")] == []
-        if command == "sweep" and "fashion" not in line:
-            output(command, *words, "--dry-run")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", ["reinit.md", "sweeps.md"])
-def test_the_python_of_the_page_runs(page, runs, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(runs[0], tmp_path / "runs" / "dnw-s0")
-    (tmp_path / "small.toml").write_text(
-        'epochs = 2\nmodel = { name = "mlp", options = { widths = [8] } }\n'
-        'data = { name = "digits", options = { test_share = 0.8 } }'
-    )
-    (block,) = blocks(page, "python")
-    names = {}
-    exec(compile(block.replace('"digits"', '"small.toml"'), page, "exec"), names)
-    assert names["result"].to_dict()
 
 
 @pytest.mark.parametrize(
