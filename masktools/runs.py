@@ -146,6 +146,11 @@ def open_run(path: str | Path) -> Run:
     path
         For example ``runs/dnw-s0`` or ``runs/dnw-s0/epoch-0030.h5``.
 
+    Returns
+    -------
+    Run
+        Its snapshots in the order of their epochs, which are read when they are asked for.
+
     Raises
     ------
     RunError
