@@ -168,8 +168,8 @@ def test_thinned_rows_keep_their_order_and_the_ends(count, keep, most):
         (0.41, 1e-3, "above chance"),
         (0.41, 0.0500001, "not told apart from chance"),
         (0.41, None, "not told apart from chance"),
-        (0.0999, 1e-50, "above chance, though only a little is shared"),
-        (-0.05, 1e-3, "below chance, though only a little"),
+        (0.0999, 1e-50, "above chance, but by little"),
+        (-0.05, 1e-3, "below chance, but by little"),
         (-0.5, 1e-12, "below chance, the masks avoid each other"),
     ],
 )
@@ -183,8 +183,8 @@ def test_words_of_an_agreement_are_tied_to_its_p_value(kappa, p_value, words):
         ((0.41, 0.38, 0.44), "far above chance"),
         ((0.41, 0.05, 0.77), "above chance"),
         ((0.41, -0.01, 0.83), "not told apart from chance"),
-        ((0.05, 0.04, 0.06), "above chance, though only a little is shared"),
-        ((-0.05, -0.06, -0.04), "below chance, though only a little"),
+        ((0.05, 0.04, 0.06), "above chance, but by little"),
+        ((-0.05, -0.06, -0.04), "below chance, but by little"),
     ],
 )
 def test_words_of_a_mean_are_tied_to_its_interval(ends, words):

@@ -48,7 +48,7 @@ def agreement(kappa: float, p_value: float | None) -> str:
     Notes
     -----
     Above 0.05 the p-value is the verdict: not told apart from chance. Up to it, the size of kappa decides: below 0.1
-    only a little is shared; from there on it is above chance, and far above if the p-value is below 1e-6 too. A long
+    it is so by little; from there on it is above chance, and far above if the p-value is below 1e-6 too. A long
     mask makes the smallest agreement significant, so a p-value alone never says *far*.
 
     Examples
@@ -110,7 +110,7 @@ def in_common(share: float | None, expected: float | None) -> str:
 
 def _sized(kappa: float, sure: bool) -> str:
     if kappa < 0:
-        return "below chance, though only a little" if kappa > -_MUCH else "below chance, the masks avoid each other"
+        return "below chance, but by little" if kappa > -_MUCH else "below chance, the masks avoid each other"
     if kappa < _MUCH:
-        return "above chance, though only a little is shared"
+        return "above chance, but by little"
     return "far above chance" if sure else "above chance"
