@@ -228,7 +228,7 @@ def _total(a, b):
         (
             [1] * 5000 + [0] * 5000,
             ([1] * 26 + [0] * 24) * 100 + ([1] * 24 + [0] * 26) * 100,
-            "above chance, though only",
+            "above chance, but by little",
         ),
         ([1] * 10, [1] * 10, "kappa is undefined"),
         ([1] * 10, [1, 0] * 5, "chance leaves no freedom"),
