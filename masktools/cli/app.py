@@ -26,6 +26,7 @@ from masktools.cli import (
     verify,
 )
 from masktools.cli.command import Command, help_text
+from masktools.cli.typed import remembering
 from masktools.errors import MasktoolsError
 
 __all__ = ["COMMANDS", "app", "main"]
@@ -122,9 +123,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 success; 1 a gate that the user asked for was not met; 2 bad usage, unreadable input or a bug;
         130 interrupted.
     """
-    arguments, debug = _debug_first(sys.argv[1:] if arguments is None else arguments)
+    typed = sys.argv[1:] if arguments is None else arguments
+    arguments, debug = _debug_first(typed)
     try:
-        status = app(arguments, prog_name="masktools", standalone_mode=False)
+        with remembering(typed):
+            status = app(arguments, prog_name="masktools", standalone_mode=False)
     except (MasktoolsError, OSError, _UsageError) as error:
         if debug:
             traceback.print_exc()

@@ -9,7 +9,7 @@ from masktools.cli.command import Command
 from masktools.cli.options import DeviceOption, QuietOption
 from masktools.cli.output import FormatOption, OutputOption, emit
 from masktools.cli.settings import SetOption, overrides_of, parse_seeds
-from masktools.errors import MasktoolsError
+from masktools.errors import MasktoolsError, RunError
 
 if TYPE_CHECKING:
     from masktools_train.recipe import Recipe
@@ -195,12 +195,15 @@ def _train_all(
     """Train one recipe after the other; return the results, or None in a process that is not the first of several."""
     from masktools.cli.progress import TrainingProgress
     from masktools.cli.signals import ending_on_sigterm
-    from masktools_train.distributed import leads
+    from masktools_train.distributed import launched, leads
     from masktools_train.training import train as train_recipe
 
+    if not (resume or overwrite or launched()):  # of several processes the first one looks, and tells the others
+        _require_room(folders)
     results = []
     with TrainingProgress(quiet or not leads()) as progress:
         for recipe, folder in zip(recipes, folders, strict=True):
+            before = _begun(folder)
             progress.say(f"training {recipe.name} with {recipe.algorithm.name}, seed {recipe.seed}, into {folder}")
             try:
                 with ending_on_sigterm():
@@ -209,10 +212,44 @@ def _train_all(
                     )
             except (KeyboardInterrupt, SystemExit):
                 if leads():
-                    progress.warned(f"stopped; the same command with --resume goes on with {folder}")
+                    progress.warned(f"stopped; {_how_to_go_on(folder, resume or _begun(folder) != before)}")
                 raise
             results.append(result.to_dict())
     return results if leads() else None
+
+
+def _require_room(folders: list[Path]) -> None:
+    """Raise before anything is trained where a run would not be written."""
+    from masktools.runs import RunWriter
+
+    for folder in folders:
+        if RunWriter(folder).occupied:
+            raise RunError(
+                f"{folder}: holds a run already; resume it (--resume), overwrite it (--overwrite), or choose another "
+                "directory (--out)"
+            )
+
+
+def _begun(folder: Path) -> int | None:
+    """Return when the run in a folder was begun, or None where there is none."""
+    from masktools.run_files import RUN_JSON
+
+    try:
+        return (folder / RUN_JSON).stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _how_to_go_on(folder: Path, begun: bool) -> str:
+    """Say what there is to do after a training was stopped."""
+    from masktools.cli.typed import resuming
+    from masktools_train.distributed import launched
+
+    if not begun or _begun(folder) is None:
+        return f"nothing of this training was written into {folder}"
+    if launched():
+        return f"the same command with --resume goes on with {folder}"
+    return f"this goes on with {folder}: {resuming()}"
 
 
 def _folders(recipes: "list[Recipe]", out: Path | None) -> list[Path]:

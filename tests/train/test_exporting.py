@@ -132,9 +132,11 @@ def digests(path):
 @pytest.mark.parametrize(
     ("name", "kind"), [("a.npz", "active"), ("a.safetensors", "active"), ("a.pt", "active"), ("a.pt", "dense")]
 )
-def test_what_is_exported_and_imported_is_the_same(written, tmp_path, name, kind):
+def test_what_is_exported_and_imported_is_the_same(written, tmp_path, name, kind, capsys):
     run, _, _ = written(kind)
     assert main(["export", str(run), "-o", str(tmp_path / name)]) == 0
+    out, said = capsys.readouterr()
+    assert (out, said.startswith(f"{tmp_path / name}: "), said.endswith("B\n")) == ("", True, True)
     import_run(tmp_path / name, tmp_path / "again", weights=kind)
     expected = digests(run / "epoch-0000.h5")
     assert len(expected) == 2 * 2 + 7  # mask and weight of two layers; two biases, five of batch norm

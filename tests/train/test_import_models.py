@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from masktools.cli.app import main
-from masktools.errors import CheckpointError
+from masktools.errors import CheckpointError, RecipeError
 from masktools.runs import open_run
 from masktools.structure.connectivity import connectivity
 from masktools_train import import_run
@@ -60,7 +60,11 @@ def test_a_model_gives_the_graph_that_tracing_it_gives(tmp_path):
     ("change", "words"),
     [
         (lambda state: state.pop("4.bias"), "'4.bias' is not in the file$"),
-        (lambda state: state.update(extra=torch.zeros(3)), "'extra' is not in the model$"),
+        (
+            lambda state: state.update(extra=torch.zeros(3)),
+            "'extra' is not in the model; the model has 0.weight, 1.weight, 1.bias, 1.running_mean, 1.running_var, "
+            "4.weight, …$",
+        ),
         (
             lambda state: state.update({"4.weight": torch.zeros(4, 7)}),
             r"'4.weight' has shape \(4, 7\), in the model \(4, 216\)$",
@@ -74,6 +78,52 @@ def test_a_model_that_does_not_fit_is_refused_with_the_first_difference(tmp_path
     torch.save(state, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match=f"a.pt: does not fit --model {SMALL}: {words}"):
         import_run(tmp_path / "a.pt", tmp_path / "run", model=SMALL, input_shape=(1, 8, 8), classes=4)
+
+
+def test_names_of_another_model_and_how_to_give_it(tmp_path):
+    torch.save(nn.Sequential(nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 10)).state_dict(), tmp_path / "a.pt")
+    with pytest.raises(CheckpointError) as caught:
+        import_run(tmp_path / "a.pt", tmp_path / "run", model="mlp", model_options={"widths": [12]}, recipe="digits")
+    assert str(caught.value).endswith(
+        "a.pt: does not fit --model mlp: '0.weight' is not in the model (and 9 more such differences); the model has "
+        "fc1.weight, fc1.bias, fc2.weight, fc2.bias; a model of your own is --model package.module:function"
+    )
+
+
+def unflattened(input_shape, classes):
+    return nn.Sequential(nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, classes))
+
+
+@pytest.mark.parametrize(
+    ("given", "whose"),
+    [
+        ({"recipe": "digits"}, "that of the recipe's data"),
+        ({"input_shape": (1, 8, 8), "classes": 10}, "that of --input-shape"),
+        ({"recipe": "digits", "input_shape": (1, 8, 8)}, "that of --input-shape"),
+    ],
+)
+def test_a_model_that_does_not_take_the_inputs(tmp_path, given, whose):
+    torch.save(unflattened((), 10).state_dict(), tmp_path / "a.pt")
+    model = f"{__name__}:unflattened"
+    with pytest.raises(RecipeError) as caught:
+        import_run(tmp_path / "a.pt", tmp_path / "run", model=model, **given)
+    assert str(caught.value) == (
+        f"--model {model} cannot be called with a batch of shape 2x1x8x8, {whose}: RuntimeError: mat1 and mat2 shapes "
+        "cannot be multiplied (16x8 and 64x12); a model of flat inputs has to flatten them"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_layers_without_active_weights_are_named(tmp_path):
+    def warned(*empty):
+        state = {f"{name}.weight": torch.eye(4) * (name not in empty) for name in "abc"}
+        torch.save(state, tmp_path / "net.pt")
+        return import_run(tmp_path / "net.pt", tmp_path / "run", overwrite=True).warnings
+
+    assert warned() == ()
+    assert warned("b") == ("net.pt: b.weight has no active weight: nothing gets through it",)
+    assert warned("a", "c") == ("net.pt: a.weight and c.weight have no active weight: nothing gets through them",)
+    assert warned(*"abc")[0].startswith("net.pt: a.weight, b.weight and c.weight have no active weight")
 
 
 def test_a_chain_of_layers(tmp_path):

@@ -156,13 +156,20 @@ def test_a_model_by_its_function(own):
         build_model("vgg", {}, [4], 2)
 
 
-def test_an_error_inside_the_function_is_its_own(own):
+def test_an_error_inside_the_function_is_told_as_its_own(own):
     def broken():
         return 1 + "one"
 
-    own.broken = broken
-    with pytest.raises(TypeError, match="unsupported operand"):
+    def refusing():
+        raise RecipeError("not today")
+
+    own.broken, own.refusing = broken, refusing
+    words = "data 'own_package.own_module:broken' fails: TypeError: unsupported operand"
+    with pytest.raises(RecipeError, match=words) as caught:
         load_data("own_package.own_module:broken", {})
+    assert isinstance(caught.value.__cause__, TypeError)
+    with pytest.raises(RecipeError, match=r"^not today$"):
+        load_data("own_package.own_module:refusing", {})
 
 
 @pytest.mark.parametrize("widths", [[0], [-3], [2.5], ["a"], [10, 0], 3, "ab"])

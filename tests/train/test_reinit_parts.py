@@ -1,11 +1,15 @@
 """The parts of training a mask again: what may be changed, what is refused at once, stopping, processes."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from same_runs import differences
 from small_runs import Listener, blobs, recipe
 
-from masktools.errors import MasktoolsError, TaskError
+from masktools.errors import MasktoolsError, RecipeError, RunError, TaskError
+from masktools.run_lock import locked
 from masktools.runs import open_run
 from masktools_train import reinit, retrain, retrainings, train
 from masktools_train.progress import SilentObserver
@@ -100,6 +104,45 @@ def test_what_cannot_be_done_is_said_before_anything_is_begun(options, words, pa
         reinit(path, **{"variants": ["new"], "seeds": 1, **options}, device="cpu", out=out, observer=Unexpected())
     assert not isinstance(caught.value, TaskError)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("variants", "words"),
+    [
+        (("original", "new", "layer-shuffled"), "; leave out variant original: --variants new,layer-shuffled"),
+        (("new", "original", "other"), "; leave out variants original, other: --variants new"),
+        (("original",), "; new weights need none of the run's: --variants new,layer-shuffled"),
+    ],
+)
+def test_without_initial_weights_it_says_which_variants_there_are(variants, words, path, tmp_path):
+    made = shutil.copytree(path, tmp_path / "run")
+    (made / "epoch-0000.h5").unlink()
+    with pytest.raises(RunError) as caught:
+        reinit(made, variants=variants, other=path, seeds=1, device="cpu")
+    assert str(caught.value) == f"{made}: no snapshot of epoch 0; there are 1-3{words}"
+
+
+def test_where_nothing_else_can_be_done_nothing_is_proposed(path):
+    with pytest.raises(RecipeError, match=r"so nothing can be shuffled$"):
+        reinit(path, variants=["tap-shuffled"], seeds=1, device="cpu")
+
+
+def test_messages_name_paths_as_they_were_given_and_parts_mean_the_same_everywhere(path, tmp_path, monkeypatch):
+    shutil.copytree(path, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    (part,) = retrainings("run", variants=["other"], other="run", seeds=1, device="cpu", out="again")
+    assert (part.run, part.other, part.out.parent) == (tmp_path / "run", tmp_path / "run", tmp_path / "again")
+    Path("again/new-s1").mkdir(parents=True)
+    with (
+        locked(Path("again/new-s1")),
+        pytest.raises(TaskError, match="parts failed, run: new, seed 1: again/new-s1: an"),
+    ):
+        reinit("run", variants=["new"], seeds=1, device="cpu", out="again")
+    Path("run/epoch-0000.h5").unlink()
+    with pytest.raises(RunError, match=r"^run: no snapshot of epoch 0"):
+        reinit("run", seeds=1, device="cpu")
+    monkeypatch.chdir("run")
+    assert [part.key for part in retrainings(".", variants=["new"], seeds=1, device="cpu")] == ["run: new, seed 1"]
 
 
 def test_the_run_s_own_seed_is_for_those_that_draw_no_weights(path):

@@ -22,7 +22,9 @@ from masktools_train.training import plan
 def test_a_directory_that_holds_a_run_is_not_overwritten(tmp_path):
     train(recipe("static", epochs=1), tmp_path / "run", device="cpu")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    with pytest.raises(RunError, match="run: holds a run already"):
+    with pytest.raises(
+        RunError, match=r"run: holds a run already; resume it .resume=True., overwrite it .overwrite=True., or"
+    ):
         train(recipe("static", epochs=1), tmp_path / "run", device="cpu")
     with pytest.raises(RunError, match=r"another recipe: optimizer.lr was 0.1, is 0.2"):
         train(recipe("static", epochs=1, optimizer__lr=0.2), tmp_path / "run", device="cpu", resume=True)

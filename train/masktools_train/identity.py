@@ -19,7 +19,11 @@ _PACKAGES = ("masktools", "torch", "numpy", "h5py", "pillow")
 
 
 def describe_run(
-    recipe: Recipe, device: torch.device, processes: int = 1, chance_accuracy: float | None = None
+    recipe: Recipe,
+    device: torch.device,
+    processes: int = 1,
+    chance_accuracy: float | None = None,
+    last_epoch: int | None = None,
 ) -> dict[str, Any]:
     """Return the content of ``run.json``.
 
@@ -33,11 +37,16 @@ def describe_run(
         How many train it together.
     chance_accuracy
         Accuracy of always naming the most frequent test class: programs that read the log have no data to count it in.
+    last_epoch
+        The epoch after which training is finished, those of all levels counted: who looks at a run whose training was
+        stopped must not take its last mask for the final one.
     """
     chance = {} if chance_accuracy is None else {"chance_accuracy": chance_accuracy}
+    planned = {} if last_epoch is None else {"last_epoch": last_epoch}
     return {
         "name": recipe.name,
         "seed": recipe.seed,
+        **planned,
         **chance,
         "config": recipe.to_dict(),
         **_circumstances(device, processes),

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from masktools_train.probe import Probe
 from masktools_train.recipe import Recipe
 from masktools_train.seeding import seeded
 
-__all__ = ["Start", "check_model", "initial_model", "load_into"]
+__all__ = ["Start", "check_model", "initial_model", "load_into", "outputs_of"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,6 +66,37 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     model.load_state_dict(dict(state), strict=False)
 
 
+def outputs_of(model: nn.Module, example: Tensor, called: str, whose: str) -> Any:
+    """Run a model once, in evaluation mode, and return what it returns.
+
+    Parameters
+    ----------
+    model
+        The network; its buffers, modes and random numbers are left as they were.
+    example
+        A batch of inputs.
+    called
+        What the error calls the model.
+    whose
+        Where the shape of the batch is from, for the error.
+
+    Raises
+    ------
+    RecipeError
+        If it does not take the batch.
+    """
+    try:
+        with Probe(model, None, None, 0).looking(evaluating=True), torch.no_grad():
+            return model(example)
+    except Exception as error:  # whatever the user's code makes of inputs that it does not expect
+        shape = "x".join(map(str, example.shape))
+        flat = "; a model of flat inputs has to flatten them" if example.ndim > 2 and "mat1" in str(error) else ""
+        raise RecipeError(
+            f"{called} cannot be called with a batch of shape {shape}, {whose}: {type(error).__name__}: "
+            f"{' '.join(str(error).split())}{flat}"
+        ) from error
+
+
 def check_model(model: nn.Module, example: Tensor, name: str, classes: int) -> None:
     """Run a model once, in evaluation mode, to see that it takes the inputs and gives a number for each class.
 
@@ -84,14 +116,7 @@ def check_model(model: nn.Module, example: Tensor, name: str, classes: int) -> N
     RecipeError
         If it does not.
     """
-    try:
-        with Probe(model, None, None, 0).looking(evaluating=True), torch.no_grad():
-            outputs = model(example)
-    except Exception as error:  # whatever the user's code makes of inputs that it does not expect
-        raise RecipeError(
-            f"model {name!r} does not run on inputs of shape {tuple(example.shape[1:])}: {type(error).__name__}: "
-            f"{' '.join(str(error).split())}"
-        ) from error
+    outputs = outputs_of(model, example, f"model {name!r}", "that of the data")
     if not isinstance(outputs, Tensor):
         raise RecipeError(f"model {name!r} returns {type(outputs).__name__}, not one tensor of outputs")
     if outputs.ndim != 2 or len(outputs) != len(example) or outputs.shape[1] < classes:

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from masktools.errors import RecipeError
+from masktools.errors import MasktoolsError, RecipeError
+from masktools_train.own_code import own_failure
 
 __all__ = ["build", "resolve"]
 
@@ -77,14 +78,17 @@ def build(
     Raises
     ------
     RecipeError
-        If there is no such builder or it does not take these options.
+        If there is no such builder, it does not take these options, or one of the user's fails.
     """
     builder = resolve(kind, name, registry)
     try:
         return builder(**given, **options)
-    except (TypeError, ValueError) as error:
-        # What a function of the user's stumbles over is for its own traceback to say.
-        own = name not in registry
-        if own and not (isinstance(error, TypeError) and "argument" in str(error)):
+    except MasktoolsError:
+        raise
+    except Exception as error:
+        refused = (TypeError, ValueError) if name in registry else TypeError
+        if isinstance(error, refused) and (name in registry or "argument" in str(error)):
+            raise RecipeError(f"{kind} {name!r} does not take these options: {error}") from error
+        if name in registry:
             raise
-        raise RecipeError(f"{kind} {name!r} does not take these options: {error}") from error
+        raise own_failure(kind, name, error) from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pydantic
 
 from masktools.errors import RecipeError
+from masktools_train.recipe_keys import keys_of, meant
 from masktools_train.recipe_tables import (
     AlgorithmSpec,
     ComputationSpec,
@@ -178,13 +179,13 @@ def resolve_recipe(raw: Mapping[str, Any], overrides: Mapping[str, Any] | None =
     try:
         spec["options"] = algorithm.model_validate(spec["options"]).model_dump(mode="json")
     except pydantic.ValidationError as error:
-        raise RecipeError(f"recipe: {_explain(error, 'algorithm.options.')}") from None
+        raise RecipeError(f"recipe: {_explain(error, algorithm, 'algorithm.options.')}") from None
     spec["name"] = name
     spec["distribution"] = spec.get("distribution") or algorithm.distributions[0]
     try:
         recipe = Recipe.model_validate(tree)
     except pydantic.ValidationError as error:
-        raise RecipeError(f"recipe: {_explain(error)}") from None
+        raise RecipeError(f"recipe: {_explain(error, algorithm)}") from None
     _check(recipe, algorithm)
     return recipe
 
@@ -206,13 +207,14 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     tree[last] = value
 
 
-def _explain(error: pydantic.ValidationError, prefix: str = "") -> str:
+def _explain(error: pydantic.ValidationError, algorithm: "type[Algorithm]", prefix: str = "") -> str:
     """Say in one line which key is wrong and why."""
+    known = [*keys_of(Recipe), *keys_of(algorithm, "algorithm.options.")]
 
     def parts() -> Iterator[str]:
         for item in error.errors(include_url=False):
             key = prefix + ".".join(str(part) for part in item["loc"])
-            reason = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
+            reason = f"unknown key ({meant(key, known)})" if item["type"] == "extra_forbidden" else item["msg"]
             given = "" if item["type"] in ("missing", "extra_forbidden") else f" (got {item['input']!r})"
             yield f"{key}: {reason}{given}"
 

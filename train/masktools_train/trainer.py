@@ -16,6 +16,7 @@ from masktools_train.evaluation import evaluate
 from masktools_train.flop_account import FlopAccount
 from masktools_train.initialization import Start
 from masktools_train.optimizers import build_optimizer
+from masktools_train.own_code import telling_own_failures
 from masktools_train.progress import EpochRecord, Observer
 from masktools_train.recipe import Recipe
 from masktools_train.schedules import learning_rate
@@ -72,7 +73,7 @@ class Trainer:
         start = (start() if callable(start) else start) or Start()
         self.recipe, self.device, self._observer = recipe, device, observer
         # Scores of first masks too are calculated in the way that training is.
-        with deterministic(recipe.computation.deterministic):
+        with telling_own_failures(recipe.model.name, recipe.data.name), deterministic(recipe.computation.deterministic):
             parts = assemble(recipe, device, observer, start, data, processes)
         self.data, self._batches = parts.data, parts.batches
         self.steps_per_epoch = self._batches.steps_per_epoch
@@ -117,11 +118,16 @@ class Trainer:
         ------
         TrainingError
             If the loss is not finite.
+        RecipeError
+            If code of the user's fails.
         """
-        with training_mode(self._computation, self.device), deterministic(self.recipe.computation.deterministic):
-            self._observer.started(
-                f"{self.recipe.name} seed {self.recipe.seed}", self.planned_steps, self.planned_epochs
-            )
+        recipe = self.recipe
+        with (
+            telling_own_failures(recipe.model.name, recipe.data.name),
+            training_mode(self._computation, self.device),
+            deterministic(recipe.computation.deterministic),
+        ):
+            self._observer.started(f"{recipe.name} seed {recipe.seed}", self.planned_steps, self.planned_epochs)
             self._observer.stepped(self.steps)
             if not self.records:
                 self._finish_epoch(each_epoch, time.perf_counter(), None)

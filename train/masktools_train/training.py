@@ -170,7 +170,10 @@ def _recorded(
 
 
 def _occupied(writer: RunWriter) -> RunError:
-    return RunError(f"{writer.path}: holds a run already; resume it, overwrite it, or choose another directory")
+    return RunError(
+        f"{writer.path}: holds a run already; resume it (resume=True), overwrite it (overwrite=True), or choose "
+        "another directory (out=)"
+    )
 
 
 def _run(leader: Leader, trainer: Trainer, writer: RunWriter, state: dict[str, Any] | None = None) -> TrainResult:
@@ -178,7 +181,8 @@ def _run(leader: Leader, trainer: Trainer, writer: RunWriter, state: dict[str, A
     recipe = trainer.recipe
     if state is None:
         guessing = chance_accuracy(trainer.data)
-        writer.describe(describe_run(recipe, trainer.device, leader.processes.world, guessing))
+        last = trainer.planned_epochs
+        writer.describe(describe_run(recipe, trainer.device, leader.processes.world, guessing, last))
     capture = Capture(
         trainer.model,
         trainer.sparsifier,

@@ -129,7 +129,10 @@ def _writer(run: Run, out: Path, overwrite: bool) -> RunWriter:
 
 
 def _occupied(writer: RunWriter) -> RunError:
-    return RunError(f"{writer.path}: holds a run already; overwrite it, or choose another directory")
+    return RunError(
+        f"{writer.path}: holds a run already; overwrite it (overwrite=True, --overwrite), or choose another directory "
+        "(out=, --out)"
+    )
 
 
 def _changes(

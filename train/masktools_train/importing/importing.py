@@ -168,9 +168,11 @@ def _network(
         return None
     from masktools_train.importing.networks import Network  # torch takes a second
 
+    whose = "that of --input-shape"
     if recipe is not None:
         spec = import_recipe(recipe, 1.0, model, options)
         model, options = spec.model.name, spec.model.options
+        whose = "that of the recipe's data" if input_shape is None else whose
         if input_shape is None or classes is None:
             from masktools_train.data import load_data
 
@@ -178,7 +180,7 @@ def _network(
             input_shape, classes = input_shape or data.input_shape, classes or data.classes
     if model is None or input_shape is None or classes is None:
         raise RecipeError(f"model {model!r}: the shape of an input and the number of classes are needed to build it")
-    return Network.build(model, options, tuple(input_shape), classes)
+    return Network.build(model, options, tuple(input_shape), classes, whose)
 
 
 def _same_layers(first: Plan, other: Plan) -> None:
@@ -190,6 +192,22 @@ def _same_layers(first: Plan, other: Plan) -> None:
 
 
 def _warnings(done: Sequence[ImportedEpoch], density: float | None) -> tuple[str, ...]:
+    return (*_of_full(done, density), *_of_empty(done[-1]))
+
+
+def _of_empty(epoch: ImportedEpoch) -> tuple[str, ...]:
+    """Say which layers let nothing through."""
+    names = [layer.name for layer in epoch.layers if layer.size and not layer.active]
+    if not names:
+        return ()
+    if len(names) == 1:
+        return (f"{epoch.source}: {names[0]} has no active weight: nothing gets through it",)
+    listed = f"{', '.join(names[:-1])} and {names[-1]}"
+    return (f"{epoch.source}: {listed} have no active weight: nothing gets through them",)
+
+
+def _of_full(done: Sequence[ImportedEpoch], density: float | None) -> tuple[str, ...]:
+    """Say that every weight is active, where nobody asked for that."""
     if density is not None or any(epoch.active < epoch.size for epoch in done):
         return ()
     last = done[-1]

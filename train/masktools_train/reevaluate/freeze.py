@@ -47,7 +47,13 @@ def freezings(
     opened = [run if isinstance(run, Run) else open_run(run) for run in runs]
     folders: dict[Path, Run] = {}
     for run in opened:
-        recipe = Restored(run, run.final, pick_device(device)).recipe
+        source = Restored(run, run.final, pick_device(device))
+        if source.foreign:  # importing it with a recipe, as that of others would say, makes a run of a fixed mask
+            raise RunError(
+                f"{run.path}: records no training recipe that can be run again, and freeze needs the algorithm that "
+                "made the masks; give runs of masktools train"
+            )
+        recipe = source.recipe
         spec = recipe.algorithm
         if recipe.origin is not None or spec.freeze_epoch is not None or spec.freeze_when is not None:
             raise RecipeError(f"{run.path}: its mask is fixed already, freezing it earlier compares with nothing")

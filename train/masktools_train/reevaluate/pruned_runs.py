@@ -156,7 +156,7 @@ def write_pruned(
             if (writer.path / METRICS).is_file():  # written last
                 return
         config, source = recipe.to_dict(), network.source
-        writer.describe(describe_run(recipe, source.device, chance_accuracy=source.chance_accuracy))
+        writer.describe(describe_run(recipe, source.device, chance_accuracy=source.chance_accuracy, last_epoch=0))
         writer.snapshot(_content(config, recipe, network, masks, state))
         writer.metrics([_record(network, masks, score).to_dict()])
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from masktools.errors import RecipeError
+from masktools.errors import MasktoolsError, RecipeError, RunError, SnapshotError
 from masktools.runs import Run, open_run
 from masktools.structure.reevaluation import ReinitResult, VariantResult
 from masktools_train.evaluation import evaluate
@@ -47,9 +47,35 @@ def retrainings(
     RecipeError, RunError, SnapshotError
         As `reinit` does.
     """
+    parts = _retrainings(run, variants, seeds, epoch, overrides, rewind_epoch, other, device, out)
+    return [_absolute(part) for part in parts]
+
+
+def _absolute(part: Retraining) -> Retraining:
+    """Return a part that means the same where another directory is the current one."""
+    return dataclasses.replace(
+        part,
+        run=part.run.resolve(),
+        other=None if part.other is None else part.other.resolve(),
+        out=None if part.out is None else part.out.resolve(),
+    )
+
+
+def _retrainings(
+    run: str | Path | Run,
+    variants: Sequence[str],
+    seeds: int | Sequence[int],
+    epoch: int | None,
+    overrides: Mapping[str, Any] | None,
+    rewind_epoch: int | None,
+    other: str | Path | Run | None,
+    device: str,
+    out: str | Path | None,
+) -> list[Retraining]:
+    """Return the parts with paths as they were given, as messages name them."""
     opened = run if isinstance(run, Run) else open_run(run)
     snapshot = opened.at(epoch)
-    source = restored(opened.path.resolve(), snapshot.epoch, device)
+    source = restored(opened.path, snapshot.epoch, device)
     if not variants or len(set(variants)) != len(variants):
         raise RecipeError(f"variants: at least one is needed, and none twice, got {list(variants)}")
     found = [find_variant(name) for name in variants]
@@ -62,28 +88,47 @@ def retrainings(
         raise RecipeError(f"seeds: {own} is the run's own, new weights of variant {drawing!r} would be the old ones")
     beyond = None if other is None else (other if isinstance(other, Run) else open_run(other))
     early = "" if snapshot.epoch == opened.final.epoch else f"-e{snapshot.epoch}"
-    parts = []
+    parts: list[Retraining] = []
+    refused: dict[str, MasktoolsError] = {}
     for name in variants:
         first = Retraining(
-            run=opened.path.resolve(),
+            run=opened.path,
             epoch=snapshot.epoch,
             variant=name,
             seed=chosen[0],
             overrides=dict(overrides or {}),
             rewind_epoch=rewind_epoch,
-            other=None if beyond is None else beyond.path.resolve(),
+            other=None if beyond is None else beyond.path,
             device=device,
             out=None,
         )
         # What is wrong or missing is said before anything is trained.
         variant, recipe, asked = planned(first, source)
-        variant.check(asked)
+        try:
+            variant.check(asked)
+        except MasktoolsError as error:
+            refused[name] = error
+            continue
         origin = {} if recipe.origin is None else recipe.origin.options
         stem = f"{name}{_suffix(origin)}{early}{_suffix(overrides or {})}"
         for seed in chosen:
-            folder = None if out is None else Path(out).resolve() / f"{stem}-s{seed}"
+            folder = None if out is None else Path(out) / f"{stem}-s{seed}"
             parts.append(dataclasses.replace(first, seed=seed, out=folder))
+    if refused:
+        first_error = next(iter(refused.values()))
+        raise type(first_error)(f"{first_error}{_without(variants, refused)}") from first_error
     return parts
+
+
+def _without(variants: Sequence[str], refused: Mapping[str, MasktoolsError]) -> str:
+    """Say how to ask for those variants alone that can be started."""
+    rest = [name for name in variants if name not in refused]
+    if not rest:
+        missing = any(isinstance(error, RunError | SnapshotError) for error in refused.values())
+        drawing = [name for name in DEFAULT if name not in refused and find_variant(name).draws_weights]
+        return f"; new weights need none of the run's: --variants {','.join(drawing)}" if missing else ""
+    which = "variant" if len(refused) == 1 else "variants"
+    return f"; leave out {which} {', '.join(refused)}: --variants {','.join(rest)}"
 
 
 def _suffix(settings: Mapping[str, Any]) -> str:
@@ -158,22 +203,13 @@ def reinit(
     TaskError
         If a training failed; all others are finished first.
     """
-    parts = retrainings(
-        run,
-        variants=variants,
-        seeds=seeds,
-        epoch=epoch,
-        overrides=overrides,
-        rewind_epoch=rewind_epoch,
-        other=other,
-        device=device,
-        out=out,
-    )
+    parts = _retrainings(run, variants, seeds, epoch, overrides, rewind_epoch, other, device, out)
     if baseline is not None and baseline not in variants:
         raise RecipeError(f"baseline {baseline!r} is none of the variants {', '.join(variants)}")
     source = restored(parts[0].run, parts[0].epoch, device)
     reference = evaluate(source.model(), source.data).accuracy
-    named = [(part.key, (part,)) for part in parts]
+    here = jobs == 1 and scheduler is None
+    named = [(part.key, (part if here else _absolute(part),)) for part in parts]
     try:
         done = run_parts(retrain, named, jobs=jobs, scheduler=scheduler, observer=observer, finished=finished)
     finally:

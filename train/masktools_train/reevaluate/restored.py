@@ -12,8 +12,8 @@ from masktools.runs import Run
 from masktools.snapshot.read import Snapshot
 from masktools_train.computation import prepare_determinism
 from masktools_train.data import Data, load_data
-from masktools_train.data.source import chance_accuracy
-from masktools_train.initialization import initial_model, load_into
+from masktools_train.data.source import chance_accuracy, first_inputs
+from masktools_train.initialization import check_model, initial_model, load_into
 from masktools_train.recipe import Recipe
 
 __all__ = ["Restored"]
@@ -48,8 +48,28 @@ class Restored:
         try:
             return Recipe.model_validate(self.run.config)
         except pydantic.ValidationError as error:
-            keys = ", ".join(".".join(map(str, item["loc"])) for item in error.errors()[:3])
-            raise RunError(f"{self.run.path}: records no training recipe that can be run again (see {keys})") from None
+            raise RunError(
+                f"{self.run.path}: records no training recipe that can be run again: {self._instead(error)}"
+            ) from None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the run is of another program or loop, and says nothing of a recipe."""
+        return not {"model", "data", "epochs"} & set(self.run.config)
+
+    def _instead(self, error: pydantic.ValidationError) -> str:
+        """Say what a run without a recipe lacks, and how it comes to have one."""
+        if self.foreign:
+            network = (
+                "import it once more"
+                if "imported" in self.run.info
+                else "save a state dict of the network (torch.save) and import that (docs/own_loop.md)"
+            )
+            return f"{network}, with --recipe NAME for data and optimizer and --model NAME for the network"
+        if "compacted_from" in self.run.config:
+            return "the recipe of a compacted network would build the larger one; take the run that it was made of"
+        keys = ", ".join(".".join(map(str, item["loc"])) for item in error.errors()[:3])
+        return f"in its configuration (masktools info --config) these keys are missing, unknown or out of range: {keys}"
 
     @functools.cached_property
     def data(self) -> Data:
@@ -81,7 +101,7 @@ class Restored:
         Raises
         ------
         RecipeError
-            If the model code builds another network now.
+            If the model code builds another network now, or does not take the data.
         SnapshotError
             If the snapshot holds no weights.
         """
@@ -91,4 +111,7 @@ class Restored:
         state = self.state_of(self.snapshot)
         masks = self.masks()
         load_into(model, {name: value * masks[name] if name in masks else value for name, value in state.items()})
-        return model.to(self.device)
+        model.to(self.device)
+        example = first_inputs(self.data, 1).expand(2, *self.data.input_shape)
+        check_model(model, example, self.recipe.model.name, self.data.classes)
+        return model

@@ -54,7 +54,7 @@ class Retraining:
     @property
     def key(self) -> str:
         """Name of the part in messages."""
-        return f"{self.run.name}: {self.variant}, seed {self.seed}"
+        return f"{self.run.resolve().name}: {self.variant}, seed {self.seed}"
 
 
 @dataclasses.dataclass(frozen=True)
