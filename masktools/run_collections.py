@@ -1,18 +1,14 @@
 """Many runs at once: found below a directory, and put together by what they have in common."""
 
-import re
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from masktools.errors import RunError
-from masktools.run_files import epochs_in
+from masktools.run_places import run_directories
 from masktools.runs import Run, open_run
 
 __all__ = ["group_runs", "open_runs"]
-
-_DIGITS = re.compile(r"([0-9]+)")
 
 
 def open_runs(*paths: str | Path) -> list[Run]:
@@ -42,7 +38,7 @@ def open_runs(*paths: str | Path) -> list[Run]:
         raise RunError("open_runs needs at least one path")
     runs: dict[Path, Run] = {}
     for path in map(Path, paths):
-        places = _run_directories(path) if path.is_dir() else [path]
+        places = run_directories(path) if path.is_dir() else [path]
         if not places:
             raise RunError(f"{path}: no run (a directory with epoch-NNNN.h5) in or below this directory")
         for place in places:
@@ -93,39 +89,6 @@ def group_runs(
         values: [run for _, run in sorted(members, key=lambda member: _seed_order(member[0]))]
         for values, members in groups.items()
     }
-
-
-def _run_directories(path: Path) -> list[Path]:
-    """Return the run directories at or below a directory, sorted."""
-    found: list[Path] = []
-    seen: set[Path] = set()
-    waiting = deque([path])
-    while waiting:
-        folder = waiting.popleft()
-        real = folder.resolve()
-        if real in seen:
-            continue
-        seen.add(real)
-        try:
-            if epochs_in(folder):
-                found.append(folder)
-                continue
-            for inner in folder.iterdir():
-                if inner.name.startswith(".") or not inner.is_dir():
-                    continue
-                # Links come last, so that a run is called by its own name rather than by that of a link to it.
-                if inner.is_symlink():
-                    waiting.append(inner)
-                else:
-                    waiting.appendleft(inner)
-        except OSError as error:
-            raise RunError(f"{folder}: cannot be looked into: {error.strerror or error}") from error
-    return sorted(found, key=lambda place: [_natural(part) for part in place.relative_to(path).parts])
-
-
-def _natural(name: str) -> tuple[list[str | int], str]:
-    """Return a key that sorts numbers within names by value; texts and numbers alternate, so both always compare."""
-    return [int(part) if place % 2 else part for place, part in enumerate(_DIGITS.split(name))], name
 
 
 def _value(config: Mapping[str, Any], key: str) -> Any:

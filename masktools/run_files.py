@@ -19,6 +19,7 @@ __all__ = [
     "STATE",
     "epochs_in",
     "is_run_file",
+    "planned_epoch",
     "read_identity",
     "read_metrics",
     "snapshot_name",
@@ -71,6 +72,18 @@ def read_identity(path: Path) -> dict[str, Any]:
     if not isinstance(value.get("config", {}), dict):
         raise RunError(f"{path}: config is not a JSON object")
     return value
+
+
+def planned_epoch(info: Mapping[str, Any]) -> int | None:
+    """Return which epoch ``run.json`` says will be the last one, by its ``last_epoch``; None where it does not say.
+
+    Parameters
+    ----------
+    info
+        Its content.
+    """
+    value = info.get("last_epoch")
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

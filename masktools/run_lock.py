@@ -8,7 +8,7 @@ from pathlib import Path
 
 from masktools.errors import RunError
 
-__all__ = ["LOCK", "locked"]
+__all__ = ["LOCK", "is_locked", "locked"]
 
 LOCK = ".lock"
 """The file that a writer holds; it stays, because removing it would let two writers each lock a file of that name."""
@@ -46,3 +46,27 @@ def locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_locked(directory: Path) -> bool:
+    """Say whether another process, or this one, holds a run directory for writing at this moment.
+
+    Parameters
+    ----------
+    directory
+        The run directory. Where there is no lock, or locks do not work, nobody does.
+    """
+    try:
+        descriptor = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        # Shared, so that several readers that ask at the same time do not take one another for a writer.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False

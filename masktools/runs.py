@@ -12,12 +12,15 @@ from masktools.run_files import (
     STATE,
     epochs_in,
     is_run_file,
+    planned_epoch,
     read_identity,
     read_metrics,
     snapshot_name,
     write_identity,
     write_metrics,
 )
+from masktools.run_lock import is_locked
+from masktools.run_places import held_runs, meant_runs, spans
 from masktools.snapshot.content import SnapshotContent
 from masktools.snapshot.read import Snapshot
 from masktools.snapshot.streamed import StreamedContent
@@ -56,11 +59,11 @@ class Run(Sequence[Snapshot]):
                 snapshot = Snapshot(self.path)
                 self._snapshots = {snapshot.epoch: snapshot}
             else:
-                raise RunError(f"{self.path}: no such run directory or snapshot file")
+                raise RunError(f"{self.path}: no such run directory or snapshot file{meant_runs(self.path)}")
         except OSError as error:
             raise RunError(f"{self.path}: cannot be opened: {error}") from error
         if not self._snapshots:
-            raise RunError(f"{self.path}: no snapshots (epoch-NNNN.h5) in this directory")
+            raise RunError(f"{self.path}: no snapshots (epoch-NNNN.h5) in this directory{held_runs(self.path)}")
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {len(self)} snapshots)"
@@ -90,7 +93,7 @@ class Run(Sequence[Snapshot]):
 
     @property
     def final(self) -> Snapshot:
-        """Snapshot of the last epoch."""
+        """Snapshot of the last epoch that there is, be training finished or not: see `is_complete`."""
         return self[-1]
 
     def at(self, epoch: int | None = None) -> Snapshot:
@@ -106,7 +109,7 @@ class Run(Sequence[Snapshot]):
         if epoch < 0 and -epoch <= len(self):
             return self[epoch]
         if epoch not in self._snapshots:
-            raise RunError(f"{self.path}: no snapshot of epoch {epoch}; there are {_spans(self.epochs)}")
+            raise RunError(f"{self.path}: no snapshot of epoch {epoch}; there are {spans(self.epochs)}")
         return self._snapshots[epoch]
 
     @property
@@ -119,6 +122,22 @@ class Run(Sequence[Snapshot]):
             If the file is there but cannot be read, or is too new.
         """
         return read_identity(self._directory / RUN_JSON) if self._directory else {}
+
+    @property
+    def planned_epoch(self) -> int | None:
+        """The epoch that is the last one when training is finished; None where ``run.json`` does not say."""
+        return planned_epoch(self.info)
+
+    @property
+    def is_complete(self) -> bool | None:
+        """Whether there is a snapshot of the last planned epoch, so that `final` is final; None where none is known."""
+        planned = self.planned_epoch
+        return None if planned is None else self.epochs[-1] >= planned
+
+    @property
+    def is_being_written(self) -> bool:
+        """Whether a process holds the run directory for writing at this moment."""
+        return self._directory is not None and is_locked(self._directory)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -192,7 +211,7 @@ class RunWriter:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"{self.path}: cannot be made: {error}") from error
+            raise RunError(f"{self.path}: cannot be made: {error.strerror or error}") from error
         return self.path
 
     @property
@@ -242,14 +261,3 @@ class RunWriter:
             If a record is no JSON or the file cannot be written.
         """
         write_metrics(self.make() / METRICS, records)
-
-
-def _spans(numbers: Sequence[int]) -> str:
-    """Write ascending integers as spans: ``0-30, 40``."""
-    spans: list[list[int]] = []
-    for number in numbers:
-        if spans and number == spans[-1][1] + 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)

@@ -7,11 +7,12 @@ from typing import Any
 from masktools.errors import MasktoolsError, RunError
 from masktools.frames import ToFrame
 from masktools.run_files import METRICS, RUN_JSON, read_identity, read_metrics
+from masktools.run_places import run_directories
 from masktools.runs import open_run
 from masktools.snapshot.read import Snapshot
 from masktools.snapshot.verify import verify_snapshot
 
-__all__ = ["FileCheck", "Verification", "verify"]
+__all__ = ["FileCheck", "FolderVerification", "Verification", "verify", "verify_folder"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +63,36 @@ class Verification(ToFrame):
         return {"run": self.run, "sound": not self.problems, "problems": len(self.problems), "files": files}
 
 
+@dataclasses.dataclass(frozen=True)
+class FolderVerification:
+    """What was found about all runs in a directory.
+
+    Parameters
+    ----------
+    folder
+        Its path.
+    runs
+        One entry a run, sorted by name.
+    """
+
+    folder: str
+    runs: tuple[Verification, ...]
+
+    @property
+    def problems(self) -> tuple[FileCheck, ...]:
+        """The files of all runs that something is wrong with."""
+        return tuple(check for run in self.runs for check in run.problems)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; a run has the keys of a single verification."""
+        return {
+            "folder": self.folder,
+            "sound": not self.problems,
+            "problems": len(self.problems),
+            "runs": [run.to_dict() for run in self.runs],
+        }
+
+
 def verify(path: str | Path) -> Verification:
     """Read every file of a run and check all that can be checked.
 
@@ -92,6 +123,25 @@ def verify(path: str | Path) -> Verification:
         if (path / name).exists():  # neither is a must
             checks.append(_readable(path / name, read))
     return Verification(str(path), tuple(checks))
+
+
+def verify_folder(path: str | Path) -> FolderVerification:
+    """Verify every run below a directory, at any depth: re-evaluations too.
+
+    Parameters
+    ----------
+    path
+        A directory that holds run directories, as for `masktools.open_runs`.
+
+    Raises
+    ------
+    RunError
+        If there is no run, or a directory cannot be looked into.
+    """
+    places = run_directories(Path(path))
+    if not places:
+        raise RunError(f"{path}: no run (a directory with epoch-NNNN.h5) in or below this directory")
+    return FolderVerification(str(path), tuple(verify(place) for place in places))
 
 
 def _snapshot(path: Path, epoch: int | None) -> FileCheck:

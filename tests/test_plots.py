@@ -1,5 +1,6 @@
 """Pictures: what is drawn are the numbers of the results."""
 
+import itertools
 import json
 import math
 import re
@@ -11,6 +12,7 @@ import matplotlib
 import numpy as np
 import pytest
 import scipy.stats
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.figure import Figure
 from synthetic import mlp_topology, random_masks
@@ -132,6 +134,36 @@ def test_overlap_of_runs(seeds):
     assert line(ax, "kappa") == [[*(each.kappa for each in pair.layers), pair.total.kappa], [0, 1, 2]]
     level = pair.level("kappa")
     assert [level.low, level.high] in [list(each.get_xdata()) for each in ax.lines]
+
+
+@pytest.mark.parametrize("count", [3, 6])
+@pytest.mark.parametrize("stem", ["d", "digits-dnw", "digits-rigl-with-a-name-that-goes-on-and-on-lr0.05"])
+def test_names_of_runs_do_not_run_together(count, stem, mlp_run, tmp_path):
+    ax = mt.plots.plot_overlap(mt.compare_many([mlp_run(f"{stem}-s{seed}", seed) for seed in range(count)]))
+    mt.plots.save_plot(ax, tmp_path / "runs.png")
+    figure = figure_of(ax)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    across, down = (
+        [label.get_window_extent(renderer) for label in axis.get_ticklabels()] for axis in (ax.xaxis, ax.yaxis)
+    )
+    assert all(left.x1 + 3 < right.x0 for left, right in itertools.pairwise(across))
+    assert all(figure.bbox.x0 <= box.x0 for box in down)
+    assert ax.get_window_extent(renderer).width > 150
+    shown = [label.get_text() for label in ax.get_yticklabels()]
+    assert [name.split()[-1] for name in shown] == [f"{stem}-s{seed}" for seed in range(count)]
+    if ax.get_xticklabels()[0].get_text() == "1":
+        assert [name.split()[0] for name in shown] == [str(place + 1) for place in range(count)]
+
+
+def test_a_long_name_of_a_run_stays_within_the_picture_of_epochs(mlp_run, tmp_path):
+    a, b = (mlp_run(f"digits-{name}-with-a-name-that-goes-on-and-on-lr0.05-density0.02-s0") for name in ("dnw", "rigl"))
+    ax = mt.plots.plot_overlap(mt.compare_epochs(a, b))
+    mt.plots.save_plot(ax, tmp_path / "epochs.png")
+    figure = figure_of(ax)
+    for label in (ax.xaxis.label, ax.yaxis.label):
+        box = label.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+        assert 0 <= box.x0 <= box.x1 <= figure.bbox.x1
+        assert 0 <= box.y0 <= box.y1 <= figure.bbox.y1
 
 
 def test_layers_have_two_bars_on_a_logarithmic_axis(mlp_run):

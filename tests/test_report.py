@@ -17,7 +17,7 @@ from synthetic import random_masks
 import masktools as mt
 from masktools.errors import RunError
 from masktools.render.document import Column, Table
-from masktools.render.numbers import rate
+from masktools.render.numbers import rate, with_interval
 from masktools.report.again import beside, chance_accuracies, variant_results
 from masktools.report.frozen import freeze_result, frozen_beside
 from masktools.report.inline import COLOURS
@@ -25,8 +25,9 @@ from masktools.report.markup import clean, html_table
 from masktools.report.material import Material, gather
 from masktools.report.page import SECTIONS, html_report
 from masktools.report.pruned import pruned_results
-from masktools.report.readings import degrees_reading, guessing, heat_map_reading
+from masktools.report.readings import degrees_reading, finals_reading, guessing, heat_map_reading
 from masktools.report.style import STYLE
+from masktools.runs import RunWriter
 
 EMPTY = {"meta", "link", "br", "path", "use", "rect", "image", "circle", "stop", "line", "hr"}
 
@@ -373,3 +374,43 @@ def test_the_page_stays_small_however_long_the_runs(study):
     text = html_report(paths)
     assert len(text.encode()) < 1e6
     Page(text)
+
+
+def test_unfinished_runs_are_named_beside_the_table(study):
+    path, other = study(seeds=(0, 1), names=("dnw",), again=False)
+    RunWriter(path).describe({**mt.open_run(path).info, "last_epoch": 9})
+    RunWriter(other).describe({**mt.open_run(other).info, "last_epoch": 3})
+    text = said([path, other], "runs")
+    assert f"{path} ends at epoch 3 of 9: its training was stopped" in text
+    assert "4 (epochs 0 to 3 of 9)" in text
+    assert text.count("of 9") == 2
+    assert "of 3" not in text
+
+
+def test_final_masks_have_a_mean_within_groups_and_none_across_them(study):
+    """A mean over pairs of one algorithm and pairs of two would depend on how many there are of each."""
+    paths = [*study(seeds=(0, 1, 2), names=("dnw",), again=False), *study(seeds=(0, 1), names=("rigl",), again=False)]
+    material = Material(gather(paths))
+    result = mt.compare_many(paths)
+    said = finals_reading(result, material.groups)
+    kappa = {(i, j): result.pair(i, j).total.kappa for i, j in itertools.combinations(range(5), 2)}
+    mean = mt.compare_many(paths[:3]).mean()
+    assert f"dnw: mean kappa = {with_interval(mean.mean, mean.low, mean.high)} (chance 0)" in said
+    assert f"rigl: kappa = {rate(kappa[3, 4])} (chance 0) of one pair." in said
+    across = [kappa[i, j] for i in range(3) for j in (3, 4)]
+    assert (
+        f"Between runs of different groups kappa = {rate(min(across))} to {rate(max(across))} (chance 0) over 6 pairs."
+        in said
+    )
+    assert said.lower().count("mean kappa") == 1
+
+
+def test_final_masks_of_a_single_group_or_of_none(study):
+    three = study(seeds=(0, 1, 2), names=("dnw",), again=False)
+    alone = finals_reading(mt.compare_many(three), Material(gather(three)).groups)
+    assert alone.startswith("mean kappa = ")
+    assert "etween" not in alone
+    singles = [three[0], *study(seeds=(0,), names=("rigl",), again=False)]
+    kappa = rate(mt.compare(*singles).total.kappa)
+    said = finals_reading(mt.compare_many(singles), Material(gather(singles)).groups)
+    assert said == f"Between runs of different groups kappa = {kappa} (chance 0) of one pair."

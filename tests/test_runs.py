@@ -1,3 +1,4 @@
+import fcntl
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import pytest
 from stored import content, everything, layer
 
 from masktools.errors import RunError, SnapshotError
+from masktools.run_lock import LOCK, is_locked, locked
 from masktools.runs import METRICS, RUN_JSON, RUN_VERSION, Run, RunWriter, open_run
 from masktools.snapshot.read import Snapshot
 
@@ -261,3 +263,69 @@ def test_a_run_may_grow_and_travel(run: Path):
     copy = pickle.loads(pickle.dumps(before))
     assert isinstance(copy, Run)
     assert everything(copy.final) == everything(Snapshot(run / "epoch-0010.h5"))
+
+
+def test_a_run_says_whether_it_came_to_its_end(run: Path):
+    writer = RunWriter(run)
+    for planned, complete in ((10, True), (0, True), (11, False), (None, None), (-1, None), (True, None), ("20", None)):
+        writer.describe({} if planned is None else {"last_epoch": planned})
+        found = open_run(run)
+        assert found.is_complete is complete
+        assert found.planned_epoch == (None if complete is None else planned)
+    writer.describe({"last_epoch": 20})
+    assert open_run(run / "epoch-0010.h5").is_complete is None  # a snapshot by itself is what it is
+    writer.snapshot(small(20))
+    assert open_run(run).is_complete is True
+
+
+def test_a_reader_sees_that_a_run_is_being_written(run: Path):
+    found = open_run(run)
+    assert not found.is_being_written
+    with locked(run):
+        assert found.is_being_written
+        assert not open_run(run / "epoch-0010.h5").is_being_written
+    assert not found.is_being_written
+    with (run / LOCK).open() as other:  # another reader that asks at the same time is no writer
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not found.is_being_written
+    with locked(run):  # asking leaves nothing behind that would keep a writer out
+        pass
+    assert not is_locked(run / "missing")
+
+
+def runs_in(folder: Path, *names: str) -> None:
+    for name in names:
+        RunWriter(folder / name).snapshot(small(0))
+
+
+def test_a_directory_of_runs_is_not_taken_for_an_empty_one(tmp_path: Path):
+    runs_in(tmp_path, "dnw-s10", "dnw-s2", ".hidden")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match=r"no snapshots .* in this directory; it holds runs: dnw-s2, dnw-s10$"):
+        open_run(tmp_path)
+    runs_in(tmp_path, "a", "b")
+    with pytest.raises(RunError, match=r"it holds runs: a, b, dnw-s2 and 1 more$"):
+        open_run(tmp_path)
+    runs_in(tmp_path / "deep" / "er", "x")
+    with pytest.raises(RunError, match=r"in this directory; it holds the run er/x$"):
+        open_run(tmp_path / "deep")
+    with pytest.raises(RunError, match=r"in this directory$"):
+        open_run(tmp_path / "empty")
+
+
+def test_a_name_that_is_not_there_brings_up_those_most_like_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    runs_in(Path("runs"), "digits-dnw-s0", "digits-dnw-s1", "digits-rigl-s0", "else", "digits-dnw-s0-reinit/new-s0")
+    Path("runs/digits-dnw-sx").mkdir()  # no run
+    for asked, meant in {
+        "runs/digits-dnw-s": "; did you mean runs/digits-dnw-s0 or runs/digits-dnw-s1?",
+        "runs/digits-rigl": "; did you mean runs/digits-rigl-s0?",
+        "runs/digits-dnw-s11": "; did you mean runs/digits-dnw-s1 or runs/digits-dnw-s0?",
+        "runs/els": "; did you mean runs/else?",
+        "runs/mnist": "",
+        "elsewhere/digits-dnw-s0": "",
+        "runs/else/epoch-0007.h5": "; there are snapshots of epochs 0",
+    }.items():
+        with pytest.raises(RunError) as caught:
+            open_run(asked)
+        assert str(caught.value) == f"{asked}: no such run directory or snapshot file{meant}"

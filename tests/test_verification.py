@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from masktools.errors import RunError
-from masktools.verification import verify
+from masktools.verification import verify, verify_folder
 
 
 def problems(path):
@@ -80,3 +80,53 @@ def test_the_command_lists_what_is_wrong_and_exits_with_1(mlp_run, capsys):
     assert (found["sound"], found["problems"]) == (False, 1)
     assert [entry["file"] for entry in found["files"] if entry["problem"]] == [str(path / "epoch-0002.h5")]
     assert main(["verify", str(path / "no")]) == 2
+
+
+def test_a_directory_of_runs_is_verified_as_a_whole(mlp_run, tmp_path, capsys):
+    from masktools.cli.app import main
+
+    for name in ("a", "b-again/new", "b"):
+        mlp_run(name)
+    (tmp_path / "notes").mkdir()
+    assert main(["verify", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert [line.split() for line in text.splitlines()[3:6]] == [
+        ["a", "6", "4", "0"],
+        ["b", "6", "4", "0"],
+        ["b-again/new", "6", "4", "0"],
+    ]
+    assert "All 18 files are sound, 12 snapshots among them." in text
+    (tmp_path / "b" / "epoch-0002.h5").write_bytes(b"no snapshot")
+    assert main(["verify", str(tmp_path)]) == 1
+    assert "1 of 18 files cannot be trusted." in capsys.readouterr().out
+    assert main(["verify", f"{tmp_path}/", "--format", "json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["folder"], found["sound"], found["problems"]) == (str(tmp_path), False, 1)
+    assert main(["verify", str(tmp_path / "b"), "--format", "json"]) == 1
+    alone = json.loads(capsys.readouterr().out)
+    assert found["runs"][1] == {key: alone[key] for key in ("run", "sound", "problems", "files")}
+    assert [run["sound"] for run in found["runs"]] == [True, False, True]
+    assert main(["verify", str(tmp_path), "--format", "csv"]) == 1
+    rows = [line.split(",") for line in capsys.readouterr().out.splitlines()]
+    assert rows[0] == ["run", "file", "epoch", "digest", "problem"]
+    assert len(rows) == 19
+    assert [row[:2] for row in rows if row[-1] not in ("problem", "sound")] == [["b", "epoch-0002.h5"]]
+
+
+def test_a_single_file_is_not_several(mlp_run, capsys):
+    from masktools.cli.app import main
+
+    path = mlp_run()
+    for name, sentence in {
+        "epoch-0001.h5": "The file is sound, and a snapshot.",
+        "": "All 3 files are sound, 1 snapshot among them.",
+    }.items():
+        assert main(["verify", str(path / name)]) == 0
+        assert sentence in capsys.readouterr().out
+        for epoch in (0, 2, 3):
+            (path / f"epoch-000{epoch}.h5").unlink(missing_ok=True)
+
+
+def test_a_directory_without_runs_cannot_be_verified(tmp_path):
+    with pytest.raises(RunError, match="no run"):
+        verify_folder(tmp_path)

@@ -38,7 +38,7 @@ def compact(
     from masktools_train.compacting.compact import compact as compact_run
 
     result = compact_run(run, out, epoch=epoch, limit=limit, overwrite=overwrite, device=device)
-    emit(compact_document(result), format, output)
+    emit(compact_document(result), format, output, runs=[run], epoch=epoch)
 
 
 COMMAND = Command(

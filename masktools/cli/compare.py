@@ -1,5 +1,6 @@
 """``masktools compare``: what the masks of two or more runs have in common."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
@@ -123,7 +124,7 @@ def compare(
         from masktools.structure.epochs import compare_epochs
 
         matrix = compare_epochs(run_a, run_b)
-        emit(epochs_document(matrix), format, output)
+        emit(epochs_document(matrix), format, output, runs=(run_a, run_b))
         _draw(matrix, plot)
         return
     from masktools.render.comparison import comparison_document, comparisons_document
@@ -137,16 +138,20 @@ def compare(
         raise MasktoolsError(f"--null {null} asks for random masks, and --draws 0 for none: leave one of them out")
     if not draws and seed is not None:
         raise MasktoolsError("--seed is that of random masks, and none are drawn: ask for some with --null or --draws")
+    if on and sys.stderr.isatty():
+        files = 2 + len(more or ())
+        pairs_of = f"{files * (files - 1) // 2} pairs" if more else "1 pair"
+        typer.echo(f"aligning {pairs_of} with {draws} random masks each", err=True)
     options: Options = {"null": null or "layer", "draws": draws, "seed": seed or 0, "jobs": jobs, "align": on}
     pairs: tuple[Comparison, ...]
     if more:
         several = compare_many([run_a, run_b, *more], epoch_number(epoch), nnstd=bool(nnstd), **options)
         pairs = several.pairs
-        emit(comparisons_document(several), format, output)
+        emit(comparisons_document(several), format, output, runs=(run_a, run_b, *more), epoch=epoch_number(epoch))
         _draw(several, plot)
     else:
         pairs = (compare_two(run_a, run_b, epoch_number(epoch), nnstd=nnstd, **options),)
-        emit(comparison_document(pairs[0]), format, output)
+        emit(comparison_document(pairs[0]), format, output, runs=(run_a, run_b), epoch=epoch_number(epoch))
         _draw(pairs[0], plot)
     if fail_below is None:
         return

@@ -67,14 +67,14 @@ def connectivity(
         from masktools.structure.connectivity_curve import connectivity_curve
 
         curve = connectivity_curve(run, measures=names, of=of, null=null, draws=draws, seed=seed, jobs=jobs)
-        emit(curve_document(curve), format, output)
+        emit(curve_document(curve), format, output, runs=[run])
         _draw(curve, plot)
         return
     from masktools.render.connectivity import connectivity_document
     from masktools.structure.connectivity import connectivity as measure
 
     result = measure(run, epoch_number(epoch), measures=names, of=of, null=null, draws=draws, seed=seed, jobs=jobs)
-    emit(connectivity_document(result), format, output)
+    emit(connectivity_document(result), format, output, runs=[run], epoch=epoch_number(epoch))
     _draw(result, plot)
 
 

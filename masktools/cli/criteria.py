@@ -32,7 +32,8 @@ def criteria(
     from masktools.structure.values.criteria import criteria as measure
     from masktools.structure.values.signs import sign_stability
 
-    emit(criteria_document(measure(run, epoch, weights_epoch), sign_stability(run)), format, output)
+    document = criteria_document(measure(run, epoch, weights_epoch), sign_stability(run))
+    emit(document, format, output, runs=[run], epoch=epoch)
 
 
 COMMAND = Command(

@@ -50,7 +50,7 @@ def emergence(
     from masktools.structure.dynamics.groups import emergence_many
 
     found = emergence_many(runs, threshold, window, null=null, draws=draws or 199, seed=seed or 0, jobs=jobs)
-    emit(emergence_document(found.runs, found.groups), format, output)
+    emit(emergence_document(found.runs, found.groups), format, output, runs=runs)
     if plot is not None:
         from masktools.plots import plot_emergence, save_plot
 

@@ -26,7 +26,8 @@ def explain(
     from masktools.render.explanation import explanation_document
     from masktools.structure.explanation import explain as measure
 
-    emit(explanation_document(measure(run_a, run_b, epoch, draws=draws, seed=seed, jobs=jobs)), format, output)
+    document = explanation_document(measure(run_a, run_b, epoch, draws=draws, seed=seed, jobs=jobs))
+    emit(document, format, output, runs=(run_a, run_b), epoch=epoch)
 
 
 COMMAND = Command(

@@ -57,11 +57,16 @@ def export(
         If the run cannot be read, the format is unknown, or the file cannot be written.
     """
     from masktools.exporters.registry import FORMATS, find_format, write_export
+    from masktools.render.numbers import magnitude
+    from masktools.render.unfinished import unfinished_notes
     from masktools.structure.source import recorded
     from masktools_train.exporting import STATE_FORMATS
 
     form = find_format(output, as_, {**FORMATS, **STATE_FORMATS})
     write_export(recorded(run, epoch), output, form, graph)
+    typer.echo(f"{output}: {magnitude(output.stat().st_size, 'B')}", err=True)
+    for note in unfinished_notes([run], epoch):
+        typer.echo(f"masktools: note: {note}", err=True)
 
 
 COMMAND = Command(

@@ -39,7 +39,7 @@ def info(
     from masktools.structure.summary import summarize
 
     summary = summarize(run, epoch, last)
-    emit(run_document(summary, open_run(run).metrics, config), format, output)
+    emit(run_document(summary, open_run(run).metrics, config), format, output, runs=[run])
 
 
 COMMAND = Command(

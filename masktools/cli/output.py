@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -12,7 +13,10 @@ from masktools.atomic import write_text
 from masktools.errors import MasktoolsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from masktools.render.document import Document
+    from masktools.runs import Run
 
 __all__ = ["FormatName", "FormatOption", "LongOutputOption", "OutputOption", "emit"]
 
@@ -26,19 +30,52 @@ BROKEN_PIPE = 141
 """Exit status when the reader went away, as a shell reports it: 128 + SIGPIPE."""
 
 
-def _existing_folder(value: Path | None) -> Path | None:
+ENDINGS: Mapping[str, FormatName] = {"csv": "csv", "json": "json", "txt": "table"}
+"""What the ending of a file says; one without an ending is a table."""
+
+
+def _format_of(output: Path | None) -> FormatName:
+    """Return what the ending of a file says.
+
+    Raises
+    ------
+    MasktoolsError
+        If it says nothing.
+    """
+    ending = output.suffix[1:].lower() if output else ""
+    if ending and ending not in ENDINGS:
+        known = ", ".join(f".{each}" for each in ENDINGS)
+        raise MasktoolsError(
+            f"{output}: the ending .{ending} says no format; there are {known}, and --format is for any other"
+        )
+    return ENDINGS.get(ending, "table")
+
+
+def _known_ending(context: typer.Context, value: FormatName | None) -> FormatName | None:
+    """Refuse an ending without a meaning before the work is done; whichever option comes last is looked at then."""
+    if value is None and context.params.get("output"):
+        _format_of(context.params["output"])
+    return value
+
+
+def _possible(context: typer.Context, value: Path | None) -> Path | None:
     """Refuse an output file that cannot be made before the work is done, not after."""
     if value is not None and value.is_dir():
         raise typer.BadParameter(f"{value} is a directory")
     if value is not None and not value.parent.is_dir():
         raise typer.BadParameter(f"{value.parent} is no directory")
+    if "format" in context.params and context.params["format"] is None:
+        _format_of(value)
     return value
 
 
 FormatOption = Annotated[
     FormatName | None,
     typer.Option(
-        "--format", help="How to write the result; what the ending of --output says, else a table.", show_default=False
+        "--format",
+        help="How to write the result; what the ending of --output says (.csv, .json, .txt), else a table.",
+        callback=_known_ending,
+        show_default=False,
     ),
 ]
 """Annotation of a parameter ``format: FormatOption = None``."""
@@ -50,7 +87,7 @@ OutputOption = Annotated[
         "-o",
         metavar="FILE",
         help="Write the result to this file instead of the standard output.",
-        callback=_existing_folder,
+        callback=_possible,
         show_default=False,
     ),
 ]
@@ -62,14 +99,21 @@ LongOutputOption = Annotated[
         "--output",
         metavar="FILE",
         help="Write the result to this file instead of the standard output.",
-        callback=_existing_folder,
+        callback=_possible,
         show_default=False,
     ),
 ]
 """The same for commands that make something else, which ``-o`` names."""
 
 
-def emit(document: "Document", format: FormatName | None = None, output: Path | None = None) -> None:  # noqa: A002
+def emit(
+    document: "Document",
+    format: FormatName | None = None,  # noqa: A002
+    output: Path | None = None,
+    *,
+    runs: "Iterable[Run | Path]" = (),
+    epoch: int | None = None,
+) -> None:
     """Write a result to standard output or to a file.
 
     Parameters
@@ -80,18 +124,30 @@ def emit(document: "Document", format: FormatName | None = None, output: Path | 
         Name of the format; None takes what the ending of `output` says, else ``table``.
     output
         File to write, whole or not at all; None is the standard output.
+    runs
+        What the result is about: it says so where the last mask of one is not final, because training was stopped.
+    epoch
+        Which epoch of them; with one that is counted from the beginning, nothing is said.
 
     Raises
     ------
     MasktoolsError
-        If the file cannot be written.
+        If the file cannot be written, or no format is told and its ending says none.
     typer.Exit
         If the reader of the standard output has gone away.
     """
     from masktools.render.formats import FORMATS
 
-    ending = output.suffix[1:].lower() if output else ""
-    write = FORMATS[format or (ending if ending in FORMATS else "table")]
+    form = format or _format_of(output)
+    write = FORMATS[form]
+    if runs:
+        from masktools.render.unfinished import with_unfinished_notes
+
+        known = len(document.notes)
+        document = with_unfinished_notes(document, runs, epoch)
+        if form == "csv":  # has no place for a sentence
+            for note in document.notes[: len(document.notes) - known]:
+                typer.echo(f"masktools: note: {note}", err=True)
     if output is not None:
         try:
             write_text(output, write(document, PLAIN_WIDTH))

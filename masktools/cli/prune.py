@@ -150,7 +150,7 @@ def prune(
         ]
     groups = robustness_groups(results)
     document = robustness_document(results, groups) if several else prune_document(results[0])
-    emit(document, format, output)
+    emit(document, format, output, runs=opened, epoch=epoch)
     if plot is not None:
         from masktools.plots import plot_prune, save_plot
 

@@ -1,5 +1,6 @@
 """``masktools reinit``: the same mask with other weights."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -123,17 +124,23 @@ def reinit(
             other=other,
             baseline=baseline,
             device=device,
-            out=out or run.resolve().with_name(f"{run.resolve().name}-reinit"),
+            out=out or _beside(run),
             jobs=jobs,
             scheduler=scheduler,
             observer=progress,
             finished=lambda name, found: progress.say(f"{name}: accuracy {found.trained:.4f}"),
         )
-    emit(reinit_document(result), format, output)
+    emit(reinit_document(result), format, output, runs=[run] if other is None else [run, other], epoch=epoch)
     if plot is not None:
         from masktools.plots import plot_reinit, save_plot
 
         save_plot(plot_reinit(result), plot)
+
+
+def _beside(run: Path) -> Path:
+    """Return where trainings go unless told otherwise: written as the run is, so that messages are."""
+    folder = run.resolve().with_name(f"{run.resolve().name}-reinit")
+    return folder if run.is_absolute() else Path(os.path.relpath(folder))
 
 
 COMMAND = Command(

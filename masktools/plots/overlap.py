@@ -1,5 +1,6 @@
 """What masks have in common: of two runs at every pair of epochs, of several runs, and layer by layer."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,12 @@ __all__ = ["plot_overlap"]
 
 _COLOURS = "cividis"
 """Rises evenly in lightness for people with any colour vision (Nuñez, Anderton and Renslow, 2018)."""
+
+_LETTER = 0.085
+"""Inches that a letter of a tick's label takes in a line, on average and no less."""
+
+_LINE = 40
+"""Letters of a line below an axis, or upright beside one."""
 
 _WRITTEN = 12
 """Runs up to which the numbers are written into the cells."""
@@ -77,7 +84,8 @@ def _epochs(result: EpochMatrix, ax: Axes | None, layer: str | None) -> Axes:
     ax = axes_of(ax, (4.6, 3.8))
     _image(ax, found.kappa)
     a, b = names_of(result.runs) if result.runs[0] != result.runs[1] else 2 * names_of(result.runs[:1])
-    ax.set(ylabel=f"epoch of {a}", xlabel=f"epoch of {b}")
+    # A long name goes on in another line rather than beyond the picture.
+    ax.set(ylabel=textwrap.fill(f"epoch of {a}", _LINE), xlabel=textwrap.fill(f"epoch of {b}", _LINE))
     _ticks(ax.xaxis, result.epochs_b)
     _ticks(ax.yaxis, result.epochs_a)
     return ax
@@ -93,12 +101,17 @@ def _ticks(axis: Any, epochs: Sequence[int]) -> None:
 def _runs(result: Comparisons, ax: Axes | None) -> Axes:
     count = len(result.runs)
     values = np.array([[np.nan if v is None else v for v in row] for row in result.matrix()], dtype=float)
-    side = max(3.4, min(8.0, 1.6 + 0.42 * count))
-    ax = axes_of(ax, (side + 0.9, side))
-    _image(ax, values)
     names = names_of(result.runs)
-    ax.set_xticks(range(count), names, rotation=90 if count > 3 else 0)
-    ax.set_yticks(range(count), names)
+    side = max(3.4, min(8.0, 1.6 + 0.42 * count))
+    longest = max(map(len, names)) * _LETTER
+    ax = axes_of(ax, (side + 0.9 + max(0.0, longest - 0.6), side))
+    _image(ax, values)
+    if longest < 0.9 * (side - 1) / count:
+        ax.set_xticks(range(count), names)
+        ax.set_yticks(range(count), names)
+    else:  # names below their columns would run together: columns have the numbers of the rows, as in tables
+        ax.set_xticks(range(count), [str(place + 1) for place in range(count)])
+        ax.set_yticks(range(count), [f"{place + 1}  {name}" for place, name in enumerate(names)])
     for i, j in np.ndindex(count, count) if count <= _WRITTEN else ():
         if not np.isnan(values[i, j]):
             dark = values[i, j] < 0.6

@@ -8,6 +8,7 @@ from masktools.render.configuration import parts_table, values_table
 from masktools.render.document import Cell, Column, Document, Table
 from masktools.render.numbers import count, magnitude, rate, show
 from masktools.render.sparkline import sparkline
+from masktools.run_files import planned_epoch
 from masktools.structure.configuration import flatten
 from masktools.structure.flops import FlopSummary
 from masktools.structure.summary import LayerSummary, RunSummary
@@ -66,6 +67,9 @@ def _epochs(result: RunSummary) -> str:
     if len(result.epochs) == 1:
         return f"snapshot of epoch {result.epoch}"
     first, last = result.epochs[0], result.epochs[-1]
+    planned = planned_epoch(result.info)
+    if planned is not None:
+        return f"epoch {result.epoch} of {planned}; {len(result.epochs)} snapshots (epochs {first} to {last})"
     return f"epoch {result.epoch} of {len(result.epochs)} snapshots (epochs {first} to {last})"
 
 
@@ -114,7 +118,9 @@ def _curves(records: Sequence[Mapping[str, Any]]) -> Table:
     )
     epochs = [record["epoch"] for record in flat if "epoch" in record]
     span = f", epochs {epochs[0]} to {epochs[-1]}" if epochs else ""
-    reading = "The largest test accuracy was chosen by the test examples, which makes it look better than it is."
+    reading = "The curves are of all records of the log."
+    if any(str(row[0]).endswith("test_accuracy") for row in rows):
+        reading = "The largest test accuracy was chosen by the test examples, which makes it look better than it is."
     return Table(f"Log as curves{span}", columns, tuple(rows), reading)
 
 
@@ -133,7 +139,8 @@ def _log(records: Sequence[Mapping[str, Any]]) -> Table:
         for name in names
         if any(record.get(name) is not None for record in flat)
     )
-    return Table("Log", columns, rows, f"The last {len(records)} records, from {titles[0]} to {titles[-1]}.")
+    several = f"last {len(records)} records, from {titles[0]} to {titles[-1]}"
+    return Table("Log", columns, rows, f"The {several if len(records) > 1 else f'last record, that of {titles[0]}'}.")
 
 
 def _text(name: str, value: object) -> str:

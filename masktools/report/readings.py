@@ -1,17 +1,29 @@
 """What the pictures of a page say, each in a sentence with its numbers and what they would be by chance."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masktools.plots.groups import group_names
+from masktools.render.comparison import mean_sentence
 from masktools.render.numbers import count, percent, rate, with_interval
 from masktools.report.material import Material
+from masktools.runs import Run
+from masktools.structure.comparisons import Comparisons
 from masktools.structure.dynamics.groups import Emergences, GroupMean
 from masktools.structure.epochs import EpochMatrix
 
-__all__ = ["degrees_reading", "dynamics_of", "epochs_in_words", "guessing", "heat_map_reading", "listed"]
+__all__ = [
+    "degrees_reading",
+    "dynamics_of",
+    "epochs_in_words",
+    "finals_reading",
+    "guessing",
+    "heat_map_reading",
+    "listed",
+]
 
 _MOST = 6
 """Groups that a sentence names; the table has all."""
@@ -94,6 +106,61 @@ def heat_map_reading(matrix: EpochMatrix) -> str:
 
 def _kappa(value: float) -> str:
     return "undefined" if np.isnan(value) else rate(float(value))
+
+
+def finals_reading(result: Comparisons, groups: Sequence[tuple[str, Sequence[Run]]]) -> str:
+    """Return how much final masks agree: within each group of seeds, and between groups.
+
+    Pairs of one algorithm and pairs of two are never averaged: that mean depends on how many of each there are.
+
+    Parameters
+    ----------
+    result
+        The runs, each compared with each.
+    groups
+        What each group of seeds is called, and its runs.
+    """
+    group_of = {str(run.path): title for title, runs in groups for run in runs}
+    members: dict[str, list[int]] = {}
+    for place, path in enumerate(result.runs):
+        members.setdefault(group_of[path], []).append(place)
+    within = [(title, _part(result, places)) for title, places in members.items() if len(places) > 1]
+    if len(members) == 1:
+        return _agreement(result)
+    sentences = [f"{title}: {_agreement(part)}" for title, part in within[:_MOST]]
+    if len(within) > _MOST:
+        sentences.append(f"{len(within) - _MOST} more groups are in the picture.")
+    pairs = [(i, j) for i, j in itertools.combinations(range(len(result.runs)), 2)]
+    between = [result.pair(i, j).total.kappa for i, j in pairs if group_of[result.runs[i]] != group_of[result.runs[j]]]
+    sentences.append(f"Between runs of different groups {_range(between)}")
+    return " ".join(sentences)
+
+
+def _part(result: Comparisons, places: Sequence[int]) -> Comparisons:
+    """Return the comparisons of some of the runs with each other."""
+    return Comparisons(
+        tuple(result.runs[place] for place in places),
+        tuple(result.epochs[place] for place in places),
+        tuple(result.pair(i, j) for i, j in itertools.combinations(places, 2)),
+    )
+
+
+def _agreement(result: Comparisons) -> str:
+    """Return the mean with its interval over runs, where there are enough of them for one, else the range."""
+    if result.mean().low is not None:
+        sentence = mean_sentence(result)
+        return sentence[:1].lower() + sentence[1:]
+    return _range([pair.total.kappa for pair in result.pairs])
+
+
+def _range(kappas: Sequence[float | None]) -> str:
+    known = [kappa for kappa in kappas if kappa is not None]
+    rest = f"; undefined for {len(kappas) - len(known)}" if 0 < len(known) < len(kappas) else ""
+    if not known:
+        return "kappa is undefined."
+    low, high = rate(min(known)), rate(max(known))
+    over = f"over {len(known)} pairs" if len(known) > 1 else "of one pair"
+    return f"kappa = {low if low == high else f'{low} to {high}'} (chance 0) {over}{rest}."
 
 
 def degrees_reading(fan_in: NDArray[np.int64], trials: int) -> str:

@@ -5,11 +5,10 @@ import numpy as np
 from masktools.errors import StructureError
 from masktools.plots.canvas import axes_of
 from masktools.plots.overlap import plot_overlap
-from masktools.render.comparison import mean_sentence
 from masktools.report.inline import picture
 from masktools.report.markup import clean, missing, paragraph, part
 from masktools.report.material import Material
-from masktools.report.readings import heat_map_reading
+from masktools.report.readings import finals_reading, heat_map_reading
 from masktools.runs import Run
 from masktools.stacks import MaskStack
 from masktools.structure.comparisons import compare_many
@@ -73,7 +72,7 @@ def _finals(material: Material) -> str:
         result = compare_many(material.runs)
     except StructureError as error:
         return part(title, missing(str(error)))
-    caption = f"{mean_sentence(result)} Grey: a mask with itself, or undefined."
+    caption = f"{finals_reading(result, material.groups)} Grey: a mask with itself, or undefined."
     drawn = picture(plot_overlap(result), "finals", f"Matrix of kappa between {len(result.runs)} final masks.", caption)
     again = (
         f"<p>{clean('Left out, because it is there already: ' + ', '.join(result.repeated))}</p>"

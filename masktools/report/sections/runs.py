@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from masktools.render.document import Column, Table
-from masktools.report.markup import details, html_table
+from masktools.render.unfinished import unfinished_notes
+from masktools.report.markup import clean, details, html_table
 from masktools.report.material import Material
 from masktools.runs import Run
 from masktools.structure.configuration import flatten
@@ -29,19 +30,21 @@ def runs(material: Material) -> str:
     )
     rows = tuple(_row(material, name, run) for name, group in material.groups for run in group)
     reading = "A group is runs whose configurations differ only in the seed; the density is that of the last snapshot."
-    return html_table(Table("Runs", columns, rows, reading)) + _configurations(material)
+    unfinished = "".join(f'<p class="missing">{clean(note)}</p>' for note in unfinished_notes(material.runs))
+    return unfinished + html_table(Table("Runs", columns, rows, reading)) + _configurations(material)
 
 
 def _row(material: Material, group: str, run: Run) -> tuple[Any, ...]:
     config, final = run.config, run.final
     size = sum(layer.size for layer in final.layers.values())
     first, last = run.epochs[0], run.epochs[-1]
+    planned = f" of {run.planned_epoch}" if run.is_complete is False else ""
     return (
         material.name(run),
         group,
         *(_named(config, key) for key in ("data", "model", "algorithm")),
         str(config.get("seed", "-")),
-        f"{len(run)} (epoch {first})" if first == last else f"{len(run)} (epochs {first} to {last})",
+        f"{len(run)} (epoch {first}{planned})" if first == last else f"{len(run)} (epochs {first} to {last}{planned})",
         size,
         final.active,
         final.active / size if size else None,
