@@ -1,5 +1,6 @@
 import itertools
 import math
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from masktools.errors import StructureError
-from masktools.statistics.chance import Chance, stratified_kappa, stratified_z
+from masktools.statistics.chance import LEAST_P_VALUE, Chance, stratified_kappa, stratified_z
+from masktools.statistics.stratified import stratified_p_value
 
 
 @st.composite
@@ -82,8 +84,13 @@ def test_p_value_of_large_and_of_skewed_layers(size, a, b, shared):
     assert Chance(size, a, b).p_value(shared) == pytest.approx(expected, rel=1e-5, abs=0)
 
 
-def test_p_value_far_away_is_zero_and_not_an_error():
-    assert Chance(10**6, 10**5, 10**5).p_value(10**5) == 0.0
+def test_p_value_far_away_is_neither_zero_nor_an_error():
+    far = [(Chance(10**6, 10**5, 10**5), 10**5), (Chance(10**4, 10**3, 10**3), 10**3)]
+    # Where the number lies beyond what is summed, at its end, and within it; and of one layer and of several.
+    for chance, shared in (*far, (Chance(5000, 2000, 2000), 1600)):
+        assert chance.p_value(shared) == LEAST_P_VALUE == sys.float_info.min
+    assert stratified_p_value(far) == stratified_p_value(far[:1]) == LEAST_P_VALUE
+    assert 1e-300 < Chance(5000, 1000, 1000).p_value(500) < 1e-100
 
 
 @given(counts())

@@ -56,9 +56,10 @@ def test_to_dict_has_the_published_keys_and_is_json():
         *("size", "active", "effective", "density", "effective_density", "log10_paths", "components"),
         *("isolated", "giant_share", "inputs_used", "null"),
     }
-    assert record["total"]["null"].keys() == {"effective", "log10_paths", "components"}
+    counted = {"effective", "live_out", "ghost_out", "dead_out"}
+    assert record["total"]["null"].keys() == {*counted, "log10_paths", "components"}
     assert record["total"]["null"]["effective"].keys() >= {"observed", "mean", "low", "high", "draws", "p_value"}
-    assert record["layers"][0]["null"].keys() == {"effective"}
+    assert record["layers"][0]["null"].keys() == counted
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 

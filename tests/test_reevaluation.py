@@ -8,6 +8,7 @@ from masktools.render.as_csv import as_csv
 from masktools.render.as_table import as_table
 from masktools.render.reevaluation import reinit_document
 from masktools.render.sweep import freeze_document, sweep_document
+from masktools.render.training import training_document
 from masktools.structure.freezing import FreezePoint, FreezeResult
 from masktools.structure.reevaluation import ReinitResult, VariantResult
 from masktools.structure.sweep import SweepPart, SweepResult
@@ -82,8 +83,10 @@ def test_one_variant_or_one_seed_is_compared_with_nothing():
 
 def test_the_table_of_variants_says_what_is_compared_and_corrected():
     text = " ".join(as_table(reinit_document(reinitialised()), 160).split())
-    assert "less_new: paired by seed" in text
+    assert "minus new: paired by seed" in text
+    assert "variant untrained accuracy minus new p (Holm)" in text
     assert "comparisons: 3" in text
+    assert "intervals here are over as few as 3 retrainings" in text
     rows = as_csv(reinit_document(reinitialised())).splitlines()
     assert rows[0].startswith("variant,untrained,accuracy,accuracy_low,accuracy_high,less_new,less_new_low")
     assert [row.partition(",")[0] for row in rows[1:]] == [*ACCURACIES, "as trained"]
@@ -123,6 +126,20 @@ def test_what_freezing_costs_is_paired_by_run_and_corrected_over_epochs():
     text = " ".join(as_table(freeze_document(result), 160).split())
     assert "20 % of the steps used the gradient of inactive weights instead of 100 %" in text
     assert "accuracy is lower by 0.020" in text
+    assert "frozen at accuracy lost p (Holm) dense steps flops" in text
+    assert "intervals here are over as few as 3 runs, which makes them a rough guide" in text
+
+
+def test_accuracies_of_few_seeds_are_called_a_rough_guide():
+    keys = ("active", "density", "epochs", "steps", "dense_gradient_steps", "frozen_epoch", "seconds")
+    flops = ("forward_flops", "forward_flops_dense", "training_flops", "training_flops_dense")
+    seeds = [
+        {"run": f"runs/s{seed}", "test_accuracy": 0.9 + seed / 100, **dict.fromkeys((*keys, *flops), 1)}
+        for seed in range(5)
+    ]
+    assert "over as few as 4 seeds" in " ".join(as_table(training_document(seeds[:4])).split())
+    for enough in (seeds, seeds[:1]):
+        assert training_document(enough).notes == ()
 
 
 def part(settings, seed, accuracy, dense=2, flops=(30, 40), density=0.1):
@@ -161,6 +178,8 @@ def test_seeds_of_a_setting_are_put_together():
     text = " ".join(as_table(sweep_document(result), 160).split())
     assert "Most accurate: dnw, 0.1, 0.85" in text
     assert "chosen by its test accuracy" in text
+    assert "name lr accuracy share dense steps flops seeds seconds" in text
+    assert "intervals here are over as few as 2 seeds" in text
 
 
 def test_columns_of_a_sweep_never_have_the_name_of_a_measurement():

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -20,6 +21,7 @@ from masktools.render.numbers import count, printable, rate, show
 from masktools.render.run_names import short_names
 from masktools.structure.comparison import Comparison
 from masktools.structure.comparisons import Comparisons
+from masktools.structure.configuration import config_differences
 from masktools.structure.dynamics.emergence import emergence_of
 from masktools.structure.overlap import overlap_of
 
@@ -318,6 +320,49 @@ def test_ends_of_an_interval_are_one_column_for_people_and_two_for_programs():
         "c     -0.050     [-0.100, 0]",
     ]
     assert as_csv(document).split("\n")[:2] == ["name,auc,low,high", "a,0.62,0.5979,0.64"]
+
+
+def test_decimals_suit_a_column_and_its_chance_level():
+    columns = (
+        Column("name"),
+        Column("distance", kind="rate"),
+        Column("null", kind="rate", like="distance"),
+        Column("low", "95 %", "rate", until="high", like="distance"),
+        Column("high", kind="rate"),
+        Column("hidden", kind="rate", shown=False, like="distance"),
+    )
+    rows = (("a", 0.0, 0.8387, 0.8293, 0.8486, 1e-5), ("b", 0.0, 0.9557, 0.95, 0.96, 1e-5))
+    text = as_table(Document("x", {}, (Table("T", columns, rows, "r"),)))
+    assert [line.split() for line in text.split("\n")[3:5]] == [
+        ["a", "0", "0.839", "[0.829,", "0.849]"],
+        ["b", "0", "0.956", "[0.950,", "0.960]"],
+    ]
+
+
+def test_values_of_a_configuration_are_in_full():
+    overlap = overlap_of(pack(random_masks(0)), pack(random_masks(1)))
+    differences = config_differences({"density": 0.02, "tag": 1, "x": 1}, {"density": 0.020001, "tag": "1"})
+    (*_, table) = comparison_document(Comparison(("a", "b"), (1, 2), overlap, differences)).tables
+    assert table.rows == (("density", "0.02", "0.020001"), ("tag", "1", "'1'"), ("x", "1", "(absent)"))
+
+
+def test_equal_masks_have_a_bound_in_the_place_of_a_p_value():
+    masks = pack(random_masks(0, sizes=(100, 100)))
+    assert re.search(r"z = \S+, p < 1e-300$", verdict(overlap_of(masks, masks).total))
+
+
+def test_pairs_have_p_values_and_one_density():
+    overlap = overlap_of(pack(random_masks(0)), pack(random_masks(1)))
+    pairs = tuple(Comparison(pair, (0, 0), overlap, ()) for pair in (("a", "b"), ("a", "c"), ("b", "c")))
+    document = comparisons_document(Comparisons(("a", "b", "c"), (0, 0, 0), pairs))
+    shown = [column.header for column in document.tables[0].columns if column.shown]
+    assert shown == ["run A", "run B", "Jaccard", "chance", "kappa", "z", "p"]
+    assert f"all of density {rate(overlap.total.density_a)}" in document.tables[0].title
+    assert "density_a" in as_csv(document).split("\n")[0].split(",")
+    sparser = overlap_of(pack(random_masks(0)), pack(random_masks(1, density=0.5)))
+    pairs = (dataclasses.replace(pairs[0], overlap=sparser), *pairs[1:])
+    document = comparisons_document(Comparisons(("a", "b", "c"), (0, 0, 0), pairs))
+    assert "dens. A" in [column.header for column in document.tables[0].columns if column.shown]
 
 
 def test_emergence_sentences():

@@ -206,11 +206,14 @@ def test_the_table_of_a_run():
     assert "recalibrated" not in plain
     assert "without fine-tuning" in plain
     assert "means over 2 random orders" in " ".join(plain.split())
+    assert "intervals here are over as few as 2 random orders" in " ".join(plain.split())
+    assert "intervals here" not in text
 
 
 def test_the_tables_of_several_runs():
     runs = [three("runs/a", 0.9, 0.2), three("runs/b", 0.8, 0.3), three("runs/c", 0.9, 0.8, algorithm="rigl")]
     text = as_table(documents(*runs), width=120)
+    assert "Note: intervals here are over as few as 2 runs" in text
     lines = text.split("\n")
     assert lines[1].split() == ["share", "dnw", "rigl"]
     # t(1) is 12.7062, the standard deviation of 0.9 and 0.8 is 0.0707.

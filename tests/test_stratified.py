@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masktools.errors import StructureError
-from masktools.statistics.chance import Chance
+from masktools.statistics.chance import LEAST_P_VALUE, Chance
 from masktools.statistics.stratified import stratified_p_value
 
 
@@ -91,11 +91,11 @@ def test_large_layers_are_normal_and_fast():
     assert found == pytest.approx(math.erfc(z / math.sqrt(2)), rel=0.02)
 
 
-def test_out_of_reach_is_zero_and_not_an_error():
+def test_out_of_reach_is_rounded_up_and_not_an_error():
     chance = Chance(2_359_296, 150_000, 150_000)
-    assert stratified_p_value([(chance, 150_000)] * 3) == 0.0
-    assert stratified_p_value([(chance, 0)] * 3) == 0.0
-    assert stratified_p_value([(chance, 100_000), (Chance(10, 5, 5), 2)]) == 0.0
+    assert stratified_p_value([(chance, 150_000)] * 3) == LEAST_P_VALUE
+    assert stratified_p_value([(chance, 0)] * 3) == LEAST_P_VALUE
+    assert stratified_p_value([(chance, 100_000), (Chance(10, 5, 5), 2)]) == LEAST_P_VALUE
 
 
 def test_p_values_of_independent_masks_are_uniform_or_larger():

@@ -2,18 +2,24 @@
 
 import doctest
 import math
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masktools.render import chance_words, digits, folding, sparkline, thinning
+from masktools.render import chance_words, digits, few_runs, folding, numbers, sparkline, thinning
 from masktools.render.chance_words import agreement, agreement_of_mean, in_common
 from masktools.render.digits import column_texts, decimals_of
+from masktools.render.few_runs import few_runs_notes
 from masktools.render.folding import folded, least_width, widths_within
+from masktools.render.null_words import ends, ends_title, level_texts, span, verdict_of
+from masktools.render.numbers import p_cell, p_words
 from masktools.render.sparkline import BLOCKS, plain_blocks
 from masktools.render.sparkline import sparkline as draw
 from masktools.render.thinning import thinned
+from masktools.statistics.intervals import mean_interval
+from masktools.statistics.monte_carlo import null_level
 
 SHARES = st.floats(0, 1)
 CURVES = st.lists(st.none() | st.just(math.nan) | st.floats(-2, 2), max_size=60)
@@ -207,7 +213,42 @@ def test_shares_in_words(share, words):
     assert in_common(share, 0.02) == words
 
 
+def test_few_draws_are_told_by_their_range_and_more_by_their_middle():
+    few = null_level(0.0, [0.7 + 0.01 * place for place in range(5)], "less")
+    assert span(few) == "0.720 on average (from 0.700 to 0.740 in 5 draws)"
+    assert (ends(few), ends_title(few.draws)) == ((few.least, few.most), "range of nulls")
+    assert verdict_of(few) == "no verdict with fewer than 199 draws (--draws 199)"
+    many = null_level(0.0, [0.7 + 0.01 * place for place in range(20)], "less")
+    assert span(many) == "0.795 on average (0.705 to 0.885 in 95 % of 20 draws)"
+    assert (ends(many), ends_title(many.draws)) == ((many.low, many.high), "95 % of nulls")
+
+
+def test_a_sentence_has_the_decimals_of_its_table():
+    level = null_level(0.0, [0.83872, 0.82931, 0.84861], "less")
+    assert level_texts(level, [0.0, 0.0], [0.8387]) == level_texts(level) == ("0", "0.839", "0.829", "0.849")
+    assert level_texts(level, [0.0192, 0.0021], [0.8]) == ("0", "0.8389", "0.8293", "0.8486")
+    endless = null_level(1.0, [math.inf, math.inf])
+    assert level_texts(endless) == ("1.000", "-", "inf", "inf")
+
+
+def test_a_p_value_is_never_zero():
+    assert [p_words(p) for p in (0.0, sys.float_info.min, 1e-299)] == ["p < 1e-300", "p < 1e-300", "p = 1.0e-299"]
+    assert [p_cell(p) for p in (0.0, 0.5, None)] == ["<1e-300", 0.5, None]
+
+
+def test_intervals_of_few_runs_are_called_a_rough_guide_once():
+    two, six = mean_interval([0.9, 0.9]), mean_interval([0.99, 0.9, 1.0, 1.0, 0.8, 1.0])
+    (note,) = few_runs_notes([two, None, six], [mean_interval([0.5])])
+    assert "over as few as 2 runs" in note
+    assert "Student t knows no bounds" in note
+    assert six.high > 1
+    assert few_runs_notes([six]) == ()  # of a number of any size
+    (note,) = few_runs_notes([], [six])
+    assert note.startswith("Student t knows no bounds")
+    assert few_runs_notes([], [mean_interval([0.5, 0.6, 0.5, 0.6, 0.5])]) == ()
+
+
 def test_examples_of_the_docstrings():
-    for module in (chance_words, digits, folding, sparkline, thinning):
+    for module in (chance_words, digits, few_runs, folding, numbers, sparkline, thinning):
         failed, tried = doctest.testmod(module)
         assert (failed, tried > 0) == (0, True)

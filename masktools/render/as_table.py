@@ -3,7 +3,7 @@
 import io
 import itertools
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rich.box import Box
 from rich.cells import cell_len
@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from masktools.render.digits import column_texts
-from masktools.render.document import Column, Document, Table
+from masktools.render.document import Cell, Column, Document, Table
 from masktools.render.folding import folded, least_width, widths_within
 from masktools.render.numbers import printable
 from masktools.render.sparkline import plain_blocks
@@ -113,21 +113,34 @@ class _Shown:
 def _columns(table: Table, encoding: str) -> list[_Shown]:
     places = {column.name: place for place, column in enumerate(table.columns)}
     upper = {column.until for column in table.columns if column.until}
+    alike = _alike(table, places)
     shown = []
     for place, column in enumerate(table.columns):
         if not column.shown or column.name in upper:
             continue
         cells = [row[place] for row in table.rows]
-        like = [row[places[column.like]] for row in table.rows] if column.like else []
+        like, rest = alike[column.like or column.name]
         if column.until:
             ends = [row[places[column.until]] for row in table.rows]
-            like = like or [*cells, *ends]
-            texts = _intervals(column_texts(cells, column.kind, like), column_texts(ends, column.kind, like))
+            texts = _intervals(
+                column_texts(cells, column.kind, like, rest), column_texts(ends, column.kind, like, rest)
+            )
         else:
-            texts = column_texts(cells, column.kind, like)
+            texts = column_texts(cells, column.kind, like, rest)
         header = _within(printable(column.header), encoding)
         shown.append(_Shown(column, header, [_within(text, encoding) for text in texts]))
     return shown
+
+
+def _alike(table: Table, places: Mapping[str, int]) -> dict[str, tuple[list[Cell], list[Cell]]]:
+    """Return by which cells decimals are chosen: by the name of the column that others are like, its own and theirs."""
+    found: dict[str, tuple[list[Cell], list[Cell]]] = {}
+    for column in table.columns:
+        if column.shown:
+            own, others = found.setdefault(column.like or column.name, ([], []))
+            for name in (column.name, column.until):
+                (others if column.like else own).extend(row[places[name]] for row in table.rows if name)
+    return found
 
 
 def _intervals(lows: Sequence[str], highs: Sequence[str]) -> list[str]:

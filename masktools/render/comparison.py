@@ -4,22 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from masktools.render.chance_words import ALPHA, agreement, agreement_of_mean, in_common
-from masktools.render.comparison_nulls import (
-    UNITS_NOTE,
-    against_null,
-    aligned_table,
-    nnstd_table,
-    pairs_table,
-    unit_rows,
-    units_table,
-)
+from masktools.render.comparison_degrees import UNITS_NOTE, alike_degrees_note, unit_rows, units_table
+from masktools.render.comparison_nulls import against_null, aligned_table, nnstd_table
+from masktools.render.comparison_pairs import overlaps_table, pairs_table
 from masktools.render.document import Column, Document, Table
 from masktools.render.null_words import ENOUGH_DRAWS
-from masktools.render.numbers import count, percent, rate, show, with_interval
+from masktools.render.numbers import count, p_words, percent, rate, with_interval
 from masktools.render.run_names import beginning_of, named, short_names
 from masktools.structure.comparison import Comparison
 from masktools.structure.comparisons import Comparisons
-from masktools.structure.configuration import ABSENT
+from masktools.structure.configuration import ABSENT, ConfigDifference
 from masktools.structure.overlap import LayerOverlap, Overlap
 
 __all__ = ["comparison_document", "comparisons_document", "mean_sentence", "overlap_table", "verdict"]
@@ -28,7 +22,7 @@ _MATRIX_LIMIT = 8
 """Runs up to which the matrix fits 80 columns."""
 
 _FEW_RUNS = 10
-"""Runs below which an interval is not called one of 95 %: a rare kind of run is likely not among them."""
+"""Runs below which an interval is called a rough guide: a rare kind of run is likely not among so few."""
 
 _CHANCE = (
     "chance = Jaccard index of independent uniform masks with the same number of active weights in every layer; "
@@ -72,7 +66,7 @@ def verdict(total: LayerOverlap) -> str:
     else:
         words = agreement(total.kappa, total.p_value)
     common = in_common(total.share, total.expected_share)
-    return f"kappa = {rate(total.kappa)} (chance 0): {words}; {common}; z = {rate(total.z)}, p = {rate(total.p_value)}"
+    return f"kappa = {rate(total.kappa)} (chance 0): {words}; {common}; z = {rate(total.z)}, {p_words(total.p_value)}"
 
 
 def overlap_table(result: Overlap) -> Table:
@@ -93,7 +87,7 @@ def comparison_document(result: Comparison) -> Document:
         if table
     ]
     if result.configuration:
-        values = tuple((item.key, _value(item.a), _value(item.b)) for item in result.configuration)
+        values = tuple((item.key, *_values(item)) for item in result.configuration)
         tables.append(
             Table(
                 "Configuration, where it differs",
@@ -103,8 +97,9 @@ def comparison_document(result: Comparison) -> Document:
             )
         )
     notes = [_CHANCE]
+    alike = alike_degrees_note(result)
     if result.degrees:
-        notes.append(UNITS_NOTE)
+        notes.append(alike or UNITS_NOTE)
     if result.degrees_missing:
         notes.append(f"degrees were not compared: {result.degrees_missing}.")
     if result.nnstd_missing:
@@ -146,7 +141,8 @@ def comparisons_document(result: Comparisons) -> Document:
     title = f"All layers together, each pair of runs{beginning_of(beginning)}"
     reading = f"{_range(result)} {mean_sentence(result)}"
     everything = Table.of_records(title, columns, records, reading)
-    tables = [named(table, short, ("run_a", "run_b")) for table in (everything, pairs_table(result)) if table]
+    shown = (overlaps_table(everything, result), pairs_table(result))
+    tables = [named(table, short, ("run_a", "run_b")) for table in shown if table]
     if len(result.runs) <= _MATRIX_LIMIT:
         tables.insert(1, _matrix(result, names))
     notes = [_CHANCE, _PAIRS]
@@ -182,10 +178,7 @@ def mean_sentence(result: Comparisons) -> str:
     number = with_interval(mean.mean, mean.low, mean.high)
     said = f"Mean kappa = {number} (chance 0): {agreement_of_mean(mean.mean, mean.low, mean.high)}"
     if mean.runs < _FEW_RUNS:
-        return (
-            f"{said}; the interval over {count(mean.runs)} runs is one of 95 % in name: so few may hold none of a rare "
-            "kind."
-        )
+        return f"{said}; with {count(mean.runs)} runs this interval is a rough guide."
     return f"{said}; 95 % interval over {count(mean.runs)} runs."
 
 
@@ -224,7 +217,7 @@ def _enough(result: Comparison) -> bool:
     return result.trial is not None and result.trial.plan.draws >= ENOUGH_DRAWS
 
 
-def _value(value: object) -> str:
-    if value is ABSENT:
-        return "(absent)"
-    return show(value, "rate") if isinstance(value, float) else str(value)
+def _values(item: ConfigDifference) -> tuple[str, str]:
+    """Return both values in full, so that the difference is seen: the text 1 is not the number."""
+    a, b = ("(absent)" if value is ABSENT else str(value) for value in (item.a, item.b))
+    return (repr(item.a), repr(item.b)) if a == b else (a, b)

@@ -1,8 +1,8 @@
 """Connectivity results as documents."""
 
 from masktools.render.connectivity_measures import connectivity_records, measure_tables
-from masktools.render.document import Cell, Column, Document, Table
-from masktools.render.null_words import verdict_of
+from masktools.render.document import Cell, Column, Document, Table, defined
+from masktools.render.null_words import ends, ends_title, spanned, verdict_of
 from masktools.render.numbers import count, percent
 from masktools.structure.connectivity_result import Connectivity, TotalConnectivity
 
@@ -23,7 +23,8 @@ _COLUMNS = (
 )
 _UNITS = (
     "a weight is effective if it lies on a path from input to output; a ghost unit is reached by no input and "
-    "emits a constant; from a dead unit no output is reached."
+    "emits a constant; from a dead unit no output is reached. Units are the outputs of layers; where the network is "
+    "taken for a graph (units, components, isolated), those of the input are units, too."
 )
 
 
@@ -51,13 +52,15 @@ def connectivity_document(result: Connectivity) -> Document:
     )
     measures: tuple[tuple[str, Cell, str, float], ...] = (
         ("density", total.density, "", 1),
-        ("ghost units whose constant can be folded", total.foldable_out, "", 1),
         ("effective density", total.effective_density, "effective", total.size),
-        ("log10 of paths, by channels", data["total"]["log10_paths"], "log10_paths", 1),
-        ("log10 of paths, tap by tap", data["total"]["log10_tap_paths"], "", 1),
+        *_paths(total),
+        ("live units", total.live_out, "live_out", 1),
+        ("ghost units", total.ghost_out, "ghost_out", 1),
+        ("  whose constant can be folded", total.foldable_out, "", 1),
+        ("dead units", total.dead_out, "dead_out", 1),
         ("inputs used", total.inputs_used, "", 1),
         ("inputs", total.inputs, "", 1),
-        ("units", total.units, "", 1),
+        ("units, with those of the input", total.units, "", 1),
         ("weak components", total.components, "components", 1),
         ("isolated units", total.isolated, "", 1),
         ("share of units in the largest", total.giant_share, "", 1),
@@ -65,13 +68,13 @@ def connectivity_document(result: Connectivity) -> Document:
     rows: list[tuple[Cell, ...]] = []
     for name, value, metric, scale in measures:
         level = result.level(metric)
-        drawn = (level.mean, level.low, level.high) if level else (None,) * 3
+        drawn = (level.mean, *ends(level)) if level else (None,) * 3
         rows.append((name, value, *(None if number is None else number / scale for number in drawn)))
     columns = (
         Column("measure"),
         Column("value", kind="figure"),
         Column("null", kind="figure"),
-        Column("low", "95 % of nulls", "figure", until="high"),
+        Column("low", ends_title(result.trial.plan.draws if result.trial else 0), "figure", until="high"),
         Column("high", kind="figure"),
     )
     shown = len(columns) if result.trial else 2
@@ -86,6 +89,17 @@ def connectivity_document(result: Connectivity) -> Document:
     return Document("connectivity", data, (layers, facts, *families), notes, connectivity_records(result))
 
 
+def _paths(total: TotalConnectivity) -> tuple[tuple[str, Cell, str, float], ...]:
+    """Return the number of paths; by channels and by taps where a kernel makes these differ."""
+    by_channels, by_taps = (defined(number) for number in (total.log10_paths, total.log10_tap_paths))
+    if by_channels == by_taps:
+        return (("log10 of paths", by_channels, "log10_paths", 1),)
+    return (
+        ("log10 of paths, by channels", by_channels, "log10_paths", 1),
+        ("log10 of paths, tap by tap", by_taps, "", 1),
+    )
+
+
 def sentence(result: Connectivity) -> str:
     """Return in words how much of a mask does anything, beside what random masks would."""
     total, trial = result.total, result.trial
@@ -93,10 +107,9 @@ def sentence(result: Connectivity) -> str:
     against = "no random masks were drawn to compare with"
     level = trial.level("effective") if trial else None
     if trial is not None and level is not None:
-        against = (
-            f"random masks of the null '{trial.plan.null}' have {count(level.mean)} on average ({count(level.low)} to "
-            f"{count(level.high)} in 95 % of {level.draws} draws), {verdict_of(level)}"
-        )
+        mean, low, high = (count(number) for number in (level.mean, *ends(level)))
+        drawn = spanned(mean, low, high, level.draws)
+        against = f"random masks of the null '{trial.plan.null}' have {drawn}, {verdict_of(level)}"
     return f"{count(total.effective)} of {count(total.active)} active weights are effective ({share}): {against}."
 
 

@@ -97,7 +97,7 @@ def _reading(result: Connectivity, family: Family) -> str:
     chance = rate(sum(min(1.0, 2 / (1 + level.draws)) for level in levels))
     return (
         f"{said} {beyond} of {len(levels)} are beyond all {draws} random masks, at most {chance} would be by chance; "
-        f"no p-values with fewer than {ENOUGH_DRAWS}."
+        f"no p-values with fewer than {ENOUGH_DRAWS} (--draws {ENOUGH_DRAWS})."
     )
 
 

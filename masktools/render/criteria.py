@@ -1,5 +1,6 @@
 """Mask criteria and sign stability as a document."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,7 +61,8 @@ _SIGNS = (
 def criteria_document(result: Criteria, signs: SignStability) -> Document:
     """Return how well each criterion orders a mask, and how many weights kept their initial sign."""
     data = result.to_dict()
-    tables = [criteria_table(result)]
+    everything = criteria_table(result)
+    tables = [_defined(everything, result)]
     best = result.best
     if best is not None:
         layers = [layer.to_dict() for layer in best.layers]
@@ -77,13 +79,37 @@ def criteria_document(result: Criteria, signs: SignStability) -> Document:
     notes = (result.note, _DEPENDENCE, _SIGNS if signs.signs else f"Signs are not compared: {signs.note}.")
     signs_data = signs.to_dict()
     whole = {**data, "signs": signs_data["signs"], "signs_note": signs_data["note"]}
-    return Document("criteria", whole, tuple(tables), notes)
+    return Document("criteria", whole, tuple(tables), notes, everything)
 
 
 def criteria_table(result: Criteria) -> Table:
     """Return how well each criterion orders a mask, a row a criterion."""
     title = f"Mask criteria: {result.run} (mask of epoch {result.epoch})"
     return Table.of_records(title, _COLUMNS, result.to_dict()["criteria"], sentence(result))
+
+
+def _defined(everything: Table, result: Criteria) -> Table:
+    """Return the rows that have a value, and below them which ones have none; the whole table if none has."""
+    missing = [criterion for criterion in result.criteria if criterion.auc is None]
+    if not missing or result.best is None:
+        return everything
+    pairs = zip(everything.rows, result.criteria, strict=True)
+    rows = tuple(row for row, criterion in pairs if criterion.auc is not None)
+    final = all(_FINAL in criterion.formula for criterion in missing)
+    which = f"that need final weights ({_FINAL})" if final else ", ".join(criterion.name for criterion in missing)
+    todo = f" {_RECORD}" if result.weights_epoch is None and result.epoch > 0 else ""
+    return dataclasses.replace(
+        everything,
+        rows=rows,
+        reading=f"{everything.reading} Not defined and not shown: {len(missing)} criteria {which}.{todo}",
+    )
+
+
+_FINAL = "w_f"
+_RECORD = (
+    "Where weights outside the mask keep training (dnw), train with --set snapshot.weights=dense to have them; "
+    "docs/criteria.md says for which algorithms that is."
+)
 
 
 def signs_table(signs: SignStability) -> Table:

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from masktools.render.document import Cell, Kind
 from masktools.render.numbers import rate, show
 
-__all__ = ["aligned", "column_texts", "decimals_of"]
+__all__ = ["aligned", "column_texts", "common_decimals", "decimals_of"]
 
 _MOST_DECIMALS = 5
 """More would be noise in whatever is a share."""
@@ -51,7 +51,30 @@ def decimals_of(values: Sequence[float]) -> int | None:
     return None if lost > _VANISHING * len(sizes) else decimals
 
 
-def column_texts(cells: Sequence[Cell], kind: Kind, like: Sequence[Cell] = ()) -> list[str]:
+def common_decimals(own: Sequence[float], alike: Sequence[float]) -> int | None:
+    """Return how many decimals a column and those that are like it have: as many as it needs, or as all need together.
+
+    Parameters
+    ----------
+    own
+        The numbers of the column.
+    alike
+        The numbers of the others, such as its chance level.
+
+    Notes
+    -----
+    A column that is 0 throughout has no decimals to give to its chance level, and one that is all but 0 none too many.
+
+    Examples
+    --------
+    >>> common_decimals([0.0, 0.0], [0.8387, 0.9557]), common_decimals([0.2, 0.05, 0.02], [0.2, 0.1, 0.3])
+    (3, 4)
+    """
+    alone, together = decimals_of(own), decimals_of([*own, *alike])
+    return alone if alone is None or together is None else max(alone, together)
+
+
+def column_texts(cells: Sequence[Cell], kind: Kind, like: Sequence[Cell] = (), alike: Sequence[Cell] = ()) -> list[str]:
     """Return the texts of the cells of a column, those of numbers aligned at the point.
 
     Parameters
@@ -63,15 +86,16 @@ def column_texts(cells: Sequence[Cell], kind: Kind, like: Sequence[Cell] = ()) -
         significant digits of its own, and a true zero has no decimals.
     like
         Cells of another column, by whose numbers the decimals are chosen.
+    alike
+        Cells of further columns of the same sort of numbers, which have a say in that (`common_decimals`).
     """
     if kind in ("text", "curve"):
         return [show(cell, kind) for cell in cells]
     if kind == "count":
         return _to_the_right([show(cell, kind) for cell in cells])
-    if kind != "rate" or any(_is_number(cell) and isinstance(cell, int) for cell in (*cells, *like)):
+    if kind != "rate" or any(_is_number(cell) and isinstance(cell, int) for cell in (*cells, *like, *alike)):
         return aligned([show(cell, kind) for cell in cells])
-    numbers = [float(cell) for cell in (like or cells) if _is_number(cell) and isinstance(cell, float)]
-    decimals = decimals_of(numbers)
+    decimals = common_decimals(_numbers(like or cells), _numbers(alike))
     return aligned([show(cell, kind) if decimals is None else _fixed(cell, decimals) for cell in cells])
 
 
@@ -95,6 +119,10 @@ def aligned(texts: Sequence[str]) -> list[str]:
 def _to_the_right(texts: Sequence[str]) -> list[str]:
     width = max(map(cell_len, texts), default=0)
     return [" " * (width - cell_len(text)) + text for text in texts]
+
+
+def _numbers(cells: Sequence[Cell]) -> list[float]:
+    return [float(cell) for cell in cells if _is_number(cell) and isinstance(cell, float)]
 
 
 def _is_number(cell: Cell) -> bool:

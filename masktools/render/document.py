@@ -33,8 +33,8 @@ class Column:
     whole
         Whether a text keeps to one line if it can.
     like
-        Name of a column of the same sort of numbers, such as the one that this is the chance level of: people see as
-        many decimals as there.
+        Name of a column of the same sort of numbers, such as the one that this is the chance level of: people see
+        as many decimals in both (`render.digits.common_decimals`).
     until
         Name of the column that holds the upper end of the interval of which this column holds the lower one: people
         see both in one, ``[0.598, 0.641]``, in the place of this column.
@@ -101,6 +101,11 @@ class Table:
         """Make a table of mappings that hold a value for each column's name."""
         rows = tuple(tuple(record[column.name] for column in columns) for record in records)
         return cls(title, tuple(columns), rows, reading)
+
+    def headed(self, titles: Mapping[str, str]) -> "Table":
+        """Return the table with other headers for people, by the names of its columns."""
+        columns = (dataclasses.replace(column, title=titles.get(column.name, column.title)) for column in self.columns)
+        return dataclasses.replace(self, columns=tuple(columns))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from masktools.render.document import Cell, Column, Document, Table
-from masktools.render.emergence_groups import group_tables
+from masktools.render.emergence_groups import group_notes, group_tables
 from masktools.render.emergence_layers import layer_table
-from masktools.render.emergence_null import null_cells, null_columns, null_sentence
+from masktools.render.emergence_null import null_cells, null_columns, null_sentence, without_constant_null
 from masktools.render.emergence_runs import runs_tables
 from masktools.render.emergence_words import (
     early_bird_sentence,
@@ -26,13 +26,15 @@ from masktools.structure.dynamics.hubs import SIDES
 __all__ = ["emergence_document", "sentence"]
 
 _NOTES = (
-    "beyond = kappa with the final mask given the first mask: what the first one does not explain.",
+    "beyond = kappa with the final mask given the first mask: what the first one does not explain. Births and deaths "
+    "are those since the snapshot before, whether that is shown or not: they are no sums over what is left out.",
     "regrown = share of the births that were active before; chance = that share if births fell on random inactive "
     "weights. explored = share of all weights that were ever active.",
     "a decaying learning rate freezes masks by itself; an early emergence is a finding only against a run "
     "whose learning rate stays up.",
-    "a spell is a stretch of snapshots in which a weight is active; chance = were deaths random among the active "
-    "weights of a layer. Its intervals take spells for independent: for a statement about an algorithm, compare seeds.",
+    "a spell is a stretch of snapshots in which a weight is active; at risk = spells that had lasted as long and were "
+    "still watched; chance = were deaths random among the active weights of a layer. Its intervals take spells for "
+    "independent: for a statement about an algorithm, compare seeds.",
 )
 
 _SHOWN_DURATIONS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
@@ -56,8 +58,9 @@ def emergence_document(results: Sequence[Emergence], groups: Sequence[SeedGroup]
     tables = (
         _of_one(results[0], curve, data["runs"][0]) if len(results) == 1 else runs_tables(results, short, beginning)
     )
-    tables += [table for group in groups for table in group_tables(group)]
-    return Document("emergence", data, tuple(named(table, short) for table in tables), _NOTES, records=curve)
+    tables = [*(table for group in groups for table in group_tables(group)), *tables]
+    notes = (*_NOTES, *group_notes(groups))
+    return Document("emergence", data, tuple(named(table, short) for table in tables), notes, records=curve)
 
 
 def _of_one(result: Emergence, curve: Table, told: dict[str, Any]) -> list[Table]:
@@ -69,9 +72,10 @@ def _of_one(result: Emergence, curve: Table, told: dict[str, Any]) -> list[Table
     rows = tuple(thinned(curve.rows, keep))
     line = sparkline([point.kappa for point in result.curve])
     title = f"{curve.title}\nkappa, 0 to 1: {line}{thinning_words(len(rows), len(curve.rows))}"
+    curve, constant = without_constant_null(curve, result)
     return [
         dataclasses.replace(curve, title=title, rows=rows),
-        *([Table("Beside random masks", (), (), null_sentence(result))] if result.trials else []),
+        *([Table("Beside random masks", (), (), null_sentence(result) + constant)] if result.trials else []),
         layer_table([result]),
         Table("Births", (), (), turnover_sentence(result)),
         _survival_table(result, told),

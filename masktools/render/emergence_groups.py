@@ -1,14 +1,17 @@
 """Means over runs that differ only in the seed, as tables."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from masktools.render.document import Cell, Column, Table
+from masktools.render.few_runs import few_runs_notes
 from masktools.render.numbers import with_interval
+from masktools.render.run_names import beginning_of, short_names
 from masktools.render.sparkline import sparkline
 from masktools.render.thinning import thinned, thinning_words
 from masktools.structure.dynamics.groups import GroupMean, SeedGroup
 
-__all__ = ["group_curve", "group_tables"]
+__all__ = ["group_curve", "group_notes", "group_tables"]
 
 _TITLES = {
     "emergence_epoch": "emergence epoch",
@@ -39,7 +42,7 @@ def group_tables(group: SeedGroup) -> tuple[Table, ...]:
     kappa = [point.kappa.interval.mean if point.kappa.interval else None for point in group.curve]
     return (
         Table(
-            f"{len(group.runs)} runs that differ only in the seed ({seeds})",
+            f"{len(group.runs)} runs that differ only in the seed ({seeds}){beginning_of(short_names(group.runs)[0])}",
             columns,
             measures,
             _reading(group),
@@ -50,6 +53,14 @@ def group_tables(group: SeedGroup) -> tuple[Table, ...]:
             rows=rows,
         ),
     )
+
+
+def group_notes(groups: Sequence[SeedGroup]) -> tuple[str, ...]:
+    """Return what has to be known of the intervals of all groups."""
+    told = [mean.interval for group in groups for key, mean in group.measures.items() if key in _TITLES]
+    points = [point for group in groups for point in group.curve]
+    kappas = [mean.interval for point in points for mean in (point.kappa, point.kappa_beyond_initial)]
+    return few_runs_notes([*told, *kappas])
 
 
 def group_curve(group: SeedGroup) -> Table:

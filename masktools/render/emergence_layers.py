@@ -61,4 +61,7 @@ def _layers_sentence(results: Sequence[Emergence]) -> str:
     rest = f"; not defined for {skipped} dense or empty" if skipped else ""
     first, last = min(defined), max(defined)
     span = f"at epoch {first}" if first == last else f"between epochs {first} and {last}"
-    return f"Layers reach kappa = {results[0].threshold:g} (chance 0) for good {span}{rest}."
+    return (
+        f"Layers reach kappa = {results[0].threshold:g} (chance 0) for good {span}{rest}. Half-life: epochs after "
+        "which half of the stretches in which a weight is active have ended; - is one that was not reached."
+    )

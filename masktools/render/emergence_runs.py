@@ -195,7 +195,7 @@ def _early_birds(results: Sequence[Emergence]) -> Table:
     bird = early[0]
     reading = (
         f"Settled: the first epoch whose mask has kappa {bird.threshold:g} with each of the {bird.window - 1} masks "
-        f"before it. By Hamming: at most {bird.hamming_limit:g} of all weights differ, which says nothing where "
-        "independent masks differ as little."
+        f"before it. By Hamming, the original rule of You et al.: at most {bird.hamming_limit:g} of all weights "
+        "differ, which says nothing where independent masks differ as little."
     )
     return _table("Early bird: settled, told without the final mask", columns, rows, reading)

@@ -147,7 +147,7 @@ def early_bird_sentence(result: Emergence, named: bool = False) -> str:
         return text
     decided = "is never met" if early.hamming_epoch is None else f"is met at epoch {early.hamming_epoch}"
     return (
-        f"{text} The original rule (at most {early.hamming_limit:g} of all weights differ) {decided}, with "
-        f"{rate(early.hamming)}; independent masks of these densities differ by {rate(early.expected_hamming)}"
+        f"{text} The original rule of You et al. (at most {early.hamming_limit:g} of all weights differ) {decided}, "
+        f"with {rate(early.hamming)}; independent masks of these densities differ by {rate(early.expected_hamming)}"
         f"{', so any masks meet it and it says nothing.' if early.vacuous else '.'}"
     )

@@ -1,8 +1,12 @@
 """Explanations of an overlap as documents."""
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
 from masktools.render.chance_words import ALPHA
 from masktools.render.document import Column, Document, Table
-from masktools.render.null_words import ENOUGH_DRAWS
+from masktools.render.null_words import CENTRAL_DRAWS, ENOUGH_DRAWS, NO_VERDICT
 from masktools.render.numbers import count, percent, rate
 from masktools.structure.explanation import Explanation
 
@@ -17,8 +21,8 @@ _COLUMNS = (
     Column("high", kind="count"),
     Column("part", "adds", "rate"),
     Column("kappa", "kappa left", "rate"),
-    Column("p_value", "p", "rate"),
-    Column("p_two_sided", kind="rate", shown=False),
+    Column("p_value", kind="rate", shown=False),
+    Column("p_two_sided", "two-sided p", "rate"),
     Column("adjusted_p_value", kind="rate", shown=False),
 )
 
@@ -26,7 +30,8 @@ _P_VALUES = ("p_value", "p_two_sided", "adjusted_p_value")
 
 _NULLS = (
     "each null keeps of B what is listed up to its line and is random otherwise; shared = mean number of weights that "
-    "such masks share with A, [ ] = 95 % of them; kappa left = agreement of A and B above that null."
+    "such masks share with A, brackets: where they lie; adds = what this line explains more than the line above, as a "
+    "part of the weights that A and B share; kappa left = agreement of A and B above that null."
 )
 _KERNELS = (
     "layers without a kernel have nothing to add on the line 'tap': there they are as random as on the line above."
@@ -55,13 +60,17 @@ def explanation_document(result: Explanation) -> Document:
         }
         for row in data["layers"]
     ]
-    total = Table.of_records(
-        f"A = {a} (epoch {epoch_a})\nB = {b} (epoch {epoch_b})",
-        _COLUMNS,
-        [rung for rung in rungs if rung["layer"] == "total"],
-        sentence(result),
+    everything = Table.of_records(
+        f"A = {a} (epoch {epoch_a})\nB = {b} (epoch {epoch_b})", _COLUMNS, rungs, sentence(result)
     )
-    everything = Table.of_records(total.title, _COLUMNS, rungs, total.reading)
+    total = Table.of_records(
+        everything.title,
+        _COLUMNS,
+        [{**rung, **_ends(rung, result.draws)} for rung in rungs if rung["layer"] == "total"],
+        everything.reading,
+    )
+    if result.draws < CENTRAL_DRAWS:
+        total = total.headed({"low": "range"})
     by_layer = Table.of_records(
         "kappa of each layer above each null",
         (
@@ -77,6 +86,12 @@ def explanation_document(result: Explanation) -> Document:
     return Document("explain", data, (total, by_layer), notes, everything)
 
 
+def _ends(rung: Mapping[str, Any], draws: int) -> dict[str, Any]:
+    """Return where the draws of a rung lie: of few of them from the smallest to the largest."""
+    few = draws < CENTRAL_DRAWS and rung["least"] is not None
+    return {"low": rung["least" if few else "low"], "high": rung["most" if few else "high"]}
+
+
 def sentence(result: Explanation) -> str:
     """Return in words what an overlap is due to."""
     total, wiring = result.overlap.total, result.wiring()
@@ -84,10 +99,12 @@ def sentence(result: Explanation) -> str:
         return "A and B share no active weight, so there is nothing to explain."
     parts = [f"{rung.null} {percent(rung.part)}" for rung in result.total]
     last = result.total[-1]
+    ends = _ends(dataclasses.asdict(last), result.draws)
+    which = f"all {result.draws} draws" if result.draws < CENTRAL_DRAWS else f"95 % of {result.draws} draws"
     return (
         f"Of {count(total.intersection)} shared weights the nulls explain: {', '.join(parts)}; exact wiring "
-        f"{percent(wiring)}. Random masks of the last null share {count(last.low)} to {count(last.high)} (95 % of "
-        f"{result.draws} draws): {_verdict(result)}."
+        f"{percent(wiring)}. Random masks of the last null share {count(ends['low'])} to {count(ends['high'])} "
+        f"({which}): {_verdict(result)}."
     )
 
 
@@ -96,7 +113,7 @@ def _verdict(result: Explanation) -> str:
     if not last.free:
         return "that null leaves no freedom"
     if result.draws < ENOUGH_DRAWS:
-        return f"no verdict with fewer than {ENOUGH_DRAWS} draws"
+        return NO_VERDICT
     words = "is not told apart from it"
     if last.p_two_sided <= ALPHA:
         words = "agrees beyond it" if observed > last.expected else "agrees less"

@@ -8,6 +8,8 @@ __all__ = [
     "count",
     "interval_texts",
     "magnitude",
+    "p_cell",
+    "p_words",
     "percent",
     "printable",
     "rate",
@@ -109,6 +111,29 @@ def _decimals(half: float) -> int | None:
 
 _MOST_DECIMALS = 12
 """A narrower interval is rounding."""
+
+
+def p_cell(value: float | None) -> Cell:
+    """Return a p-value for a table: a bound in the place of what is too small for a float, and never 0.
+
+    >>> p_cell(0.25), p_cell(0.0), p_cell(2.3e-308)
+    (0.25, '<1e-300', '<1e-300')
+    """
+    return f"<{_LEAST_P:.0e}" if value is not None and value < _LEAST_P else value
+
+
+def p_words(value: float | None) -> str:
+    """Return what a sentence says of a p-value.
+
+    >>> p_words(0.0169), p_words(2.3e-308), p_words(None)
+    ('p = 0.0169', 'p < 1e-300', 'p = -')
+    """
+    cell = p_cell(value)
+    return f"p {cell[0]} {cell[1:]}" if isinstance(cell, str) else f"p = {rate(value)}"
+
+
+_LEAST_P = 1e-300
+"""A smaller p-value is a matter of what floats can hold."""
 
 
 def magnitude(value: float | None, unit: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from masktools.render.document import Column, Document, Table
+from masktools.render.few_runs import few_runs_notes
 from masktools.render.numbers import rate, with_interval
 from masktools.render.tabulate import tabulate
 from masktools.statistics.intervals import mean_interval
@@ -29,17 +30,21 @@ def reinit_document(result: ReinitResult) -> Document:
         f"The mask of epoch {result.epoch} (density {rate(result.density)}) trained again: {'; '.join(readings)}; "
         f"as trained {rate(result.reference_accuracy)}, guessing {rate(result.chance_accuracy)}."
     )
+    less = f"less_{result.baseline}"
     notes = [
         "brackets: 95 % intervals over retrainings of this one mask (Student t); they say nothing about other masks.",
         "untrained: accuracy of the masked starting weights before the first step.",
     ]
     if against:
         notes.append(
-            f"less_{result.baseline}: paired by seed (same data order, same new weights); p_holm: of the paired "
+            f"minus {result.baseline}: paired by seed (same data order, same new weights); p (Holm): of the paired "
             f"t-test, corrected by Holm's method (comparisons: {len(against)})."
         )
+    accuracies = [interval for v in result.variants for interval in (v.interval, mean_interval(v.untrained))]
+    notes += few_runs_notes([each.difference for each in result.differences], accuracies, "retrainings")
     table = tabulate(result.run, rows, reading).document
-    return Document("reinit", result.to_dict(), table.tables, tuple(notes), table.records)
+    shown = table.tables[0].headed({less: f"minus {result.baseline}", "p_holm": "p (Holm)"})
+    return Document("reinit", result.to_dict(), (shown,), tuple(notes), table.records)
 
 
 def variants_document(summaries: Mapping[str, str]) -> Document:

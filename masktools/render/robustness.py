@@ -1,11 +1,13 @@
 """Structural robustness of one run as a document."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from masktools.render.document import Cell, Column, Document, Table
+from masktools.render.few_runs import few_runs_notes
 from masktools.render.numbers import count, percent, rate
 from masktools.render.sparkline import sparkline
-from masktools.structure.robustness import CurveKind, CurveSummary, PruneResult
+from masktools.statistics.intervals import mean_interval
+from masktools.structure.robustness import CurveKind, CurveSummary, PrunePoint, PruneResult
 
 __all__ = ["how_pruned", "prune_document", "prune_notes"]
 
@@ -41,7 +43,15 @@ def prune_document(result: PruneResult) -> Document:
         Column("effective_share", "of active", "rate"),
     )
     table = Table.of_records(result.run, columns, data["curve"], _reading(result))
-    return Document("prune", data, (table, _curves(result)), prune_notes([result]))
+    shares = [mean_interval(values) for point in result.curve for values in _repeated(point)] if several else []
+    notes = (*prune_notes([result]), *few_runs_notes([], shares, "random orders"))
+    return Document("prune", data, (table, _curves(result)), notes)
+
+
+def _repeated(point: PrunePoint) -> Iterator[Sequence[float]]:
+    """Return the numbers of a density of which a mean with an interval is shown."""
+    found = (point.accuracies, point.recalibrated, point.finetuned)
+    yield from (values for values in found if values)
 
 
 def _curves(result: PruneResult) -> Table:

@@ -1,8 +1,9 @@
 """Structural robustness of several runs as a document: curves side by side, a column a group."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from masktools.render.document import Cell, Column, Document, Table
+from masktools.render.few_runs import few_runs_notes
 from masktools.render.numbers import count, rate, with_half_width
 from masktools.render.robustness import how_pruned, prune_notes
 from masktools.render.run_names import beginning_of, named, short_names
@@ -56,9 +57,17 @@ def robustness_document(results: Sequence[PruneResult], groups: Sequence[Robustn
         "± is half the width of a 95 % Student t interval over runs; a single run has none. A mean over runs is "
         "given where all of them have the number.",
         *prune_notes(results),
+        *few_runs_notes([], [mean.interval for mean in _all_means(groups) if mean.interval]),
     )
     tables = (*curves, _measures(groups, titles), _runs(results, groups))
     return Document("prune", data, tables, notes, records=groups_records(groups))
+
+
+def _all_means(groups: Sequence[RobustnessGroup]) -> Iterator[GroupMean]:
+    """Return every mean that is shown: all of them lie between 0 and 1."""
+    for group in groups:
+        yield from (group.measures[key] for key in _MEASURES)
+        yield from (point.measures[name] for point in group.curve for name in _CURVES)
 
 
 def _titles(groups: Sequence[RobustnessGroup]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from masktools.render.document import Cell, Column, Document, Table
+from masktools.render.few_runs import few_runs_notes
 from masktools.render.numbers import percent, with_interval
 from masktools.render.tabulate import tabulate
 from masktools.statistics.intervals import mean_interval
@@ -34,11 +35,13 @@ def sweep_document(result: SweepResult) -> Document:
     reading = f"Most accurate: {called}, {with_interval(interval.mean, interval.low, interval.high)}, {seeds}."
     notes = (
         "brackets: 95 % intervals over seeds (Student t); share: of the weights that are active in the end.",
-        "dense_steps: share of the steps that used the gradient of inactive weights; flops: of training, dense is 1.",
+        "dense steps: share of the steps that used the gradient of inactive weights; flops: of training, dense is 1.",
         *(_CHOSEN for _ in groups[1:2]),
+        *few_runs_notes([], [group.accuracy for group in groups], "seeds"),
     )
     table = tabulate(result.name, rows, reading).document
-    return Document("sweep", result.to_dict(), table.tables, notes, table.records)
+    shown = table.tables[0].headed({"dense_steps": "dense steps"})
+    return Document("sweep", result.to_dict(), (shown,), notes, table.records)
 
 
 _MEASURED = frozenset(("accuracy", "share", "dense_steps", "flops", "seeds", "seconds"))
@@ -82,9 +85,14 @@ def freeze_document(result: FreezeResult) -> Document:
     )
     notes = (
         "lost: accuracy of the run itself less that of the frozen one, paired by run; brackets: 95 % intervals over "
-        "runs; p_holm: of the paired t-test, corrected for all epochs by Holm's method.",
-        "dense_steps: share of the steps that used the gradient of inactive weights; flops: of training, as a share of "
+        "runs; p (Holm): of the paired t-test, corrected for all epochs by Holm's method.",
+        "dense steps: share of the steps that used the gradient of inactive weights; flops: of training, as a share of "
         "those of the run itself.",
+        *few_runs_notes(
+            [point.lost for point in result.points],
+            [own, *(mean_interval(point.accuracies) for point in result.points)],
+        ),
     )
     table = tabulate(title, rows, reading).document
-    return Document("freeze", result.to_dict(), table.tables, notes, table.records)
+    titles = {"frozen_at": "frozen at", "p_holm": "p (Holm)", "dense_steps": "dense steps"}
+    return Document("freeze", result.to_dict(), (table.tables[0].headed(titles),), notes, table.records)

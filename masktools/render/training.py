@@ -6,6 +6,7 @@ from typing import Any
 
 from masktools.render.configuration import parts_table
 from masktools.render.document import Column, Document, Table
+from masktools.render.few_runs import few_runs_notes
 from masktools.render.numbers import count, magnitude, rate, with_interval
 from masktools.render.run_names import beginning_of, named, short_names
 from masktools.statistics.intervals import mean_interval
@@ -44,7 +45,9 @@ def training_document(results: Sequence[Mapping[str, Any]]) -> Document:
         beginning, names = "", tuple(paths)
     shown = named(everything, dict(zip(paths, names, strict=True)))
     shown = dataclasses.replace(shown, title=f"Trained{beginning_of(beginning)}")
-    return Document("train", {"runs": list(results)}, (shown,), records=everything)
+    accuracies = [] if len(results) == 1 else [mean_interval([result["test_accuracy"] for result in results])]
+    notes = few_runs_notes([], accuracies, "seeds")
+    return Document("train", {"runs": list(results)}, (shown,), notes, records=everything)
 
 
 def _reading(results: Sequence[Mapping[str, Any]]) -> str:

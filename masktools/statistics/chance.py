@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,7 +10,14 @@ from numpy.typing import NDArray
 
 from masktools.errors import StructureError
 
-__all__ = ["Chance", "stratified_kappa", "stratified_z"]
+__all__ = ["LEAST_P_VALUE", "Chance", "stratified_kappa", "stratified_z"]
+
+LEAST_P_VALUE = sys.float_info.min
+"""What a p-value below the smallest normal float is rounded up to, 2.2e-308.
+
+Nothing that happened has a probability of 0, and a p-value of 0 has no logarithm; None would say that there is none.
+One that is too large is still a valid one: it never claims more than the data say.
+"""
 
 _REACH = 40.0
 """Standard deviations beyond which a tail probability is below the smallest float."""
@@ -105,8 +113,8 @@ class Chance:
     def p_value(self, intersection: int) -> float | None:
         """Return the exact two-sided p-value: twice the smaller tail, at most 1; None where variance is 0.
 
-        The probabilities are summed from their ratios, which needs no factorials; 0.0 means below about
-        1e-300.
+        The probabilities are summed from their ratios, which needs no factorials. What is smaller than a float
+        can hold is rounded up to `LEAST_P_VALUE`, 2.2e-308.
         """
         self.excess(intersection)
         if self.variance <= 0:
@@ -114,9 +122,9 @@ class Chance:
         start, log = self.log_probabilities()
         at = intersection - start
         if not 0 <= at < len(log):
-            return 0.0
+            return LEAST_P_VALUE
         weight = np.exp(log)
-        return min(1.0, 2 * min(float(weight[: at + 1].sum()), float(weight[at:].sum())))
+        return max(LEAST_P_VALUE, min(1.0, 2 * min(float(weight[: at + 1].sum()), float(weight[at:].sum()))))
 
     def log_probabilities(self, *including: int) -> tuple[int, NDArray[np.float64]]:
         """Return the logarithms of the probabilities of all intersections that can be told from impossible.

@@ -39,6 +39,8 @@ class NullLevel(ToFrame):
     free
         Whether the null could have given another number. That is so by what the null may change, whatever was drawn:
         a p-value of 1 counts among the tests if it is one.
+    least, most
+        Smallest and largest draw: of a few draws no 95 % are the central ones.
     """
 
     observed: float
@@ -52,6 +54,8 @@ class NullLevel(ToFrame):
     tail: Tail
     adjusted_p_value: float | None = None
     free: bool = True
+    least: float | None = None
+    most: float | None = None
 
     @property
     def p_value(self) -> float:
@@ -115,6 +119,8 @@ def null_level(
         p_less=monte_carlo_p(observed, values, "less"),
         tail=tail,
         free=free,
+        least=min(values),
+        most=max(values),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from masktools.statistics.chance import Chance
+from masktools.statistics.chance import LEAST_P_VALUE, Chance
 
 __all__ = ["stratified_p_value"]
 
@@ -34,7 +34,8 @@ def stratified_p_value(layers: Iterable[tuple[Chance, int]]) -> float | None:
     Returns
     -------
     float or None
-        Twice the smaller tail, at most 1; 0.0 means below about 1e-300. None where no layer has any variance.
+        Twice the smaller tail, at most 1. What is smaller than a float can hold is rounded up to `LEAST_P_VALUE`,
+        2.2e-308. None where no layer has any variance.
 
     Notes
     -----
@@ -60,7 +61,7 @@ def stratified_p_value(layers: Iterable[tuple[Chance, int]]) -> float | None:
     smaller, larger = ((windows, observed), (mirrored, -observed))[:: 1 if above >= 0 else -1]
     tail = _tail(*smaller)
     # The tail on the other side of the mean can only be the smaller one near the centre of a skewed sum.
-    return min(1.0, 2 * (tail if tail < _SURELY else min(tail, _tail(*larger))))
+    return max(LEAST_P_VALUE, min(1.0, 2 * (tail if tail < _SURELY else min(tail, _tail(*larger)))))
 
 
 def _tail(windows: list[tuple[int, NDArray[np.float64]]], observed: int) -> float:

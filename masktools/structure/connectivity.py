@@ -167,14 +167,13 @@ def connectivity_of(
     trial = by_density = None
     if plan is not None:
         base = {
-            **{("effective", layer.name): float(layer.effective) for layer in layers},
-            ("effective", TOTAL): float(total.effective),
+            **_counts(layers),
             ("log10_paths", TOTAL): total.log10_paths,
             ("components", TOTAL): float(total.components),
         }
         measure = functools.partial(_measure, topology, tuple(family.name for family in families), of)
         wide = {term.name for family in families for term in family.terms if family.wide or of == "effective"}
-        draw = _Drawing(masks, weights, topology.groups, frozenset(fixed), frozenset({"effective", *wide}))
+        draw = _Drawing(masks, weights, topology.groups, frozenset(fixed), frozenset({*_COUNTED, *wide}))
         trial, by_density = _trials(measure, {**base, **numbers}, draw, plan)
     names = tuple(family.name for family in families)
     return Connectivity(layers, total, trial=trial, by_density=by_density, families=names, of=of, numbers=numbers)
@@ -213,16 +212,26 @@ def _measure(topology: Topology, names: Sequence[str], of: str, masks: Masks, we
     """Return what is compared with random masks."""
     network = Network(topology, masks, weights)
     measured = network if of == "mask" else _effective(network)
-    counts = {("effective", name): float(np.count_nonzero(mask)) for name, mask in network.effective.items()}
     numbers: dict[tuple[str, str], float | None] = {
-        **counts,
-        ("effective", TOTAL): sum(counts.values()),
+        **_counts([_layer(network, name, _NONE) for name in topology.layers]),
         ("log10_paths", TOTAL): log10_paths(topology, network.effective, taps=False, edges=network.effective_edges),
         ("components", TOTAL): float(weak_components(topology, masks, network.edges).components),
     }
     for family in _families(names):
         numbers |= family.measure(measured)
     return numbers
+
+
+_COUNTED = ("effective", "live_out", "ghost_out", "dead_out")
+"""What is counted in each layer, of random masks too."""
+
+_NONE = np.zeros(1, dtype=np.bool_)
+
+
+def _counts(layers: Sequence[LayerConnectivity]) -> dict[tuple[str, str], float]:
+    """Return what is counted by layer, and in all of them."""
+    counts = {(metric, layer.name): float(getattr(layer, metric)) for layer in layers for metric in _COUNTED}
+    return counts | {(metric, TOTAL): sum(counts[metric, layer.name] for layer in layers) for metric in _COUNTED}
 
 
 def _families(names: Sequence[str]) -> tuple[Family, ...]:

@@ -146,8 +146,8 @@ class Connectivity(ToFrame):
     epoch
         Epoch of the snapshot.
     trial
-        What random masks give, if they were drawn: ``effective`` by layer and in total, ``log10_paths`` and
-        ``components`` in total, and whatever is in `numbers`.
+        What random masks give, if they were drawn: ``effective``, ``live_out``, ``ghost_out`` and ``dead_out`` by layer
+        and in total, ``log10_paths`` and ``components`` in total, and whatever is in `numbers`.
     by_density
         What random masks give that keep nothing but the density of every layer: the part of each number that is
         explained by density alone. `trial` itself if its null is that one.

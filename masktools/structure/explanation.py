@@ -45,6 +45,8 @@ class Rung:
         are always both masks.
     free
         Whether the rung can change the mask of B, or of any layer of it.
+    least, most
+        Smallest and largest draw.
     """
 
     null: str
@@ -58,6 +60,8 @@ class Rung:
     part: float | None
     kappa: float | None
     free: bool = True
+    least: float | None = None
+    most: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,4 +227,6 @@ def _rung(row: LayerOverlap, trial: Trial, name: str, before: list[Rung]) -> Run
         part=added / row.intersection if row.intersection else None,
         kappa=2 * (row.intersection - level.mean) / room if room > 0 else None,
         free=level.free,
+        least=level.least,
+        most=level.most,
     )

@@ -1,14 +1,18 @@
 import csv
+import dataclasses
 import io
 import json
+import sys
 
 import numpy as np
 import pytest
 from synthetic import random_masks
 
 from masktools.cli.app import main
+from masktools.render.comparison_pairs import pairs_table
 from masktools.render.numbers import rate, with_interval
 from masktools.structure.comparison import compare
+from masktools.structure.comparisons import compare_many
 from masktools.structure.connectivity import connectivity
 from masktools.structure.dynamics.emergence import emergence
 from masktools.structure.explanation import explain
@@ -126,18 +130,81 @@ def test_compare_with_a_null_and_after_alignment(mlp_run, output):
     rows = list(csv.DictReader(io.StringIO(output("compare", a, b, *options, "--draws", 9, "--format", "csv"))))
     assert float(rows[2]["aligned_kappa_null_mean"]) == few.level("aligned_kappa").mean
     assert float(rows[0]["fan_in_distance_null_mean"]) == few.level("fan_in_distance", "fc1.weight").mean
-    flat = " ".join(output("compare", a, b, *options).split())
+    text = output("compare", a, b, *options)
+    flat = " ".join(text.split())
     assert "Shared weights; null: 199 random masks 'neuron'" in flat
     assert "by the same alignment" in flat
     assert f"two-sided p = {rate(expected.level('aligned_kappa').p_two_sided)}" in flat
+    assert "p is one-sided: random masks with a distance as small, or a correlation as large" in flat
+    headers = [line.split() for line in text.split("\n") if line.startswith("layer")]
+    assert "layer side distance null p correlation null p".split() in headers
+    assert "is the stricter question: --null degree" in flat
     by_weights = json.loads(output("compare", a, b, "--align-by", "weights", "--draws", 9, "--format", "json"))
     assert by_weights["aligned"]["on"] == "weights"
+
+
+def test_a_terminal_is_told_of_an_alignment_before_it_begins(mlp_run, capsys, monkeypatch):
+    paths = [str(mlp_run(name, seed)) for seed, name in enumerate("abc")]
+    call = ["compare", *paths, "--align", "--draws", "2"]
+    assert main(call) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(call) == 0
+    assert capsys.readouterr().err == "aligning 3 pairs with 2 random masks each\n"
+
+
+def test_what_is_left_after_alignment_has_a_verdict_over_pairs(mlp_run):
+    several = compare_many([mlp_run(name, seed) for seed, name in enumerate("abc")], draws=9, align="masks")
+
+    def as_if(pair, p_value):
+        """Take the same numbers for those of 199 draws."""
+        levels = {
+            key: dataclasses.replace(level, draws=199, p_greater=p_value, p_less=1.0)
+            for key, level in pair.trial.levels.items()
+        }
+        plan = dataclasses.replace(pair.trial.plan, draws=199)
+        return dataclasses.replace(pair, trial=dataclasses.replace(pair.trial, plan=plan, levels=levels))
+
+    pairs = tuple(as_if(pair, p_value) for pair, p_value in zip(several.pairs, (0.005, 0.025, 0.03), strict=True))
+    table = pairs_table(dataclasses.replace(several, pairs=pairs))
+    assert [column.header for column in table.columns if column.shown][2:5] == ["kappa", "null", "p"]
+    assert "A small p, one-sided: the pair agrees more" in table.reading
+    kappas = sorted(rate(pair.aligned.overlap.total.kappa) for pair in pairs)
+    assert f"After alignment kappa = {kappas[0]} to {kappas[-1]}; random masks reach " in table.reading
+    assert "by the same alignment: 2 of 3 pairs are above the null (two-sided p at most 0.05, not" in table.reading
+    assert table.reading.endswith("is the stricter question: --null degree.")
+    few = pairs_table(several)
+    assert "p" not in [column.header for column in few.columns if column.shown]
+
+
+def test_degrees_are_not_shown_beside_masks_that_keep_them(mlp_run, output, short_walk):
+    a, b = mlp_run("a", 0), mlp_run("b", 1)
+    text = " ".join(output("compare", a, b, "--null", "degree", "--draws", 9).split())
+    assert "Differences of degrees" not in text
+    assert "degrees have no chance level under the null 'degree', which keeps those of every unit" in text
+    assert "Differences of degrees" in output("compare", a, b, "--null", "neuron", "--draws", 9)
+    rows = list(
+        csv.DictReader(io.StringIO(output("compare", a, b, "--null", "degree", "--format", "csv", "--draws", 9)))
+    )
+    assert rows[0]["fan_in_distance"] == rows[0]["fan_in_distance_null_mean"]
+
+
+def test_the_best_epoch_is_excused_only_where_it_is_shown(mlp_run, write_run, output):
+    record = {"epoch": 1, "test_accuracy": 0.5, "density": 0.5}
+    shown, bare = write_run("shown", [random_masks(0)], metrics=[record]), mlp_run()
+    assert "The largest test accuracy was chosen by the test examples" in " ".join(output("info", shown).split())
+    assert "The last record, that of epoch 1." in output("info", shown)
+    other = write_run("other", [random_masks(0)], metrics=[{"epoch": 1, "density": 0.5}, {"epoch": 2, "density": 0.5}])
+    for path in (bare, other):
+        assert "chosen by the test examples" not in output("info", path)
+    assert "The last 2 records, from epoch 1 to epoch 2." in output("info", other)
 
 
 def test_compare_several_runs_with_a_null(mlp_run, output):
     paths = [mlp_run(name, seed) for seed, name in enumerate("abc")]
     text = " ".join(output("compare", *paths, "--draws", 9, "--nnstd", "--align").split())
     assert "All layers together beside random masks" in text
+    assert "There is no verdict with fewer than 199 draws (--draws 199)." in text
     result = json.loads(output("compare", *paths, "--draws", 9, "--nnstd", "--format", "json"))
     assert result["mean"]["kappa"]["runs"] == 3
     assert result["mean"]["kappa"]["low"] <= result["mean"]["kappa"]["mean"] <= result["mean"]["kappa"]["high"]
@@ -178,6 +245,19 @@ def test_explain(mlp_run, output, short_walk):
     result = json.loads(output("explain", a, b, "--draws", 49, "--format", "json"))
     assert result == {**result, **explain(a, b, draws=49).to_dict()}
     assert [rung["null"] for rung in result["total"]["ladder"]] == ["global", "layer", "neuron", "degree"]
+    header = next(line for line in output("explain", a, b, "--draws", 199).split("\n") if line.startswith("null"))
+    assert header.split() == "null keeps shared 95 % adds kappa left two-sided p".split()
+    told = json.loads(output("explain", a, b, "--draws", 199, "--format", "json"))
+    last = told["total"]["ladder"][-1]["p_two_sided"]
+    assert last != told["total"]["ladder"][-1]["p_value"]
+    flat = " ".join(output("explain", a, b, "--draws", 199).split())
+    assert f"two-sided p = {rate(last)}" in flat
+    assert "adds = what this line explains more" in flat
+    few = explain(a, b, draws=9).total[-1]
+    assert few.most > few.high
+    flat = " ".join(output("explain", a, b, "--draws", 9).split())
+    assert f"share {few.least:.0f} to {few.most:.0f} (all 9 draws): no verdict with fewer than 199 draws" in flat
+    assert f"[{few.least:.0f}, {few.most:.0f}]" in flat
     text = output("explain", a, b, "--draws", 49)
     assert "shared weights the nulls explain" in " ".join(text.split())
     assert max(map(len, text.split("\n"))) <= 80
@@ -214,7 +294,7 @@ def test_what_is_given_twice_counts_once(mlp_run, output, failure, tmp_path):
 
 def test_the_mean_over_pairs_is_there_for_any_number_of_runs(mlp_run, output):
     paths = [mlp_run(f"r{seed}", seed) for seed in range(10)]
-    for count, name in ((3, "3 runs is one of 95 %"), (9, "9 runs is one of 95 %"), (10, "95 % interval")):
+    for count, name in ((3, "with 3 runs this"), (9, "with 9 runs this interval is a rough"), (10, "95 % interval")):
         text = " ".join(output("compare", *paths[:count]).split())
         assert "Mean kappa = " in text
         assert name in text
@@ -364,10 +444,15 @@ def test_connectivity_text(mlp_run, output):
     flat = " ".join(text.split())
     assert f"{result.total.effective} of {result.total.active} active weights are effective" in flat
     assert "random masks of the null 'layer' have" in flat
-    assert "in 95 % of 20 draws), no verdict with fewer than 199 draws" in flat
+    assert "in 95 % of 20 draws), no verdict with fewer than 199 draws (--draws 199)" in flat
+    dead = result.level("dead_out")
+    assert f"dead units {result.total.dead_out} {rate(dead.mean)} " in flat
+    assert dead.mean > 0
+    assert result.total.live_out + result.total.ghost_out + result.total.dead_out == 13
+    assert result.total.units == 13 + result.total.inputs
+    assert "units, with those of the input 25 " in flat
     assert "two-sided p = " in " ".join(output("connectivity", path, "--draws", 199).split())
-    assert f"log10 of paths, by channels {result.total.log10_paths:.2f} " in flat
-    assert f"log10 of paths, tap by tap {result.total.log10_tap_paths:.2f} " in flat
+    assert f"log10 of paths {result.total.log10_paths:.2f} " in flat  # without kernels there is one number of them
     assert max(map(len, text.split("\n"))) <= 80
     assert "no random masks were drawn" in " ".join(output("connectivity", path, "--draws", 0).split())
 

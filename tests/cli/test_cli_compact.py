@@ -82,12 +82,13 @@ def test_the_program_needs_neither_package_nor_model_code(trained, output, tmp_p
 def test_an_occupied_folder_is_kept_unless_told(trained, output, failure, tmp_path):
     output("compact", trained, "-o", tmp_path / "small")
     before = (tmp_path / "small" / "epoch-0002.h5").read_bytes()
-    assert "holds a run already" in failure("compact", trained, "-o", tmp_path / "small", "--epoch", 1)
+    refused = failure("compact", trained, "-o", tmp_path / "small", "--epoch", 1)
+    assert "holds a run already; overwrite it (overwrite=True, --overwrite), or choose another directory" in refused
     assert open_run(tmp_path / "small").epochs == (2,)
     output("compact", trained, "-o", tmp_path / "small", "--overwrite")
     assert (tmp_path / "small" / "epoch-0002.h5").read_bytes() == before
     assert "is the run itself" in failure("compact", trained, "-o", trained, "--overwrite")
-    assert "records no training recipe" in failure("compact", tmp_path / "small")
+    assert "take the run that it was made of" in failure("compact", tmp_path / "small")
     assert "no such run" in failure("compact", trained / "no")
     assert "no snapshot of epoch 9" in failure("compact", trained, "--epoch", 9)
     assert "'--limit'" in failure("compact", trained, "--limit", 1)

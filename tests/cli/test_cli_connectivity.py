@@ -60,9 +60,11 @@ def test_info_draws_the_graph(mlp_run, output):
 
 
 @pytest.mark.parametrize(("ending", "graph"), [("graphml", "operators"), ("dot", "operators"), ("graphml", "neurons")])
-def test_export(mlp_run, output, tmp_path, ending, graph):
+def test_export(mlp_run, capsys, tmp_path, ending, graph):
     path, file = mlp_run(), tmp_path / f"network.{ending}"
-    assert output("export", path, "-o", file, "--graph", graph) == ""
+    assert main(["export", str(path), "-o", str(file), "--graph", graph]) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err.startswith(f"{file}: ")) == ("", True)
     if ending == "graphml":
         assert len(nx.read_graphml(file)) == (25 if graph == "neurons" else len(nx.read_graphml(file)))
     else:

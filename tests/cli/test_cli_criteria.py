@@ -99,6 +99,14 @@ def test_what_is_missing_is_said(output):
     ]
     text = " ".join(output("criteria", FIXTURES / "rigl").split())
     assert "Note: Criteria of w_f are not defined" in text
+    table = output("criteria", FIXTURES / "rigl").split("\n\n")[0]
+    assert [line.split()[0] for line in table.split("\n")[3:6]] == ["large_init", "small_init", "random"]
+    assert (
+        "Not defined and not shown: 10 criteria that need final weights (w_f). Where weights outside the mask" in text
+    )
+    assert "train with --set snapshot.weights=dense" in text
+    rows = list(csv.DictReader(io.StringIO(output("criteria", FIXTURES / "rigl", "--format", "csv"))))
+    assert [row["name"] for row in rows] == list(CRITERIA)
     assert "of pruned weights no trained value is known" in text
     words = " ".join(output("criteria", FIXTURES / "dense").split())
     assert "No criterion is defined: no layer has weights both in and out of the mask." in words

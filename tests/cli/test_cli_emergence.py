@@ -71,6 +71,10 @@ def test_text_of_one_run(moving_run, output):
     assert re.search(r"Hubs of epoch 0 against the final ones: by fan-out kappa = \S+ \(chance 0, z = ", told)
     assert "is the first to have kappa 0.9 with each of the 4 masks before it" in told
     assert "independent masks of these densities differ by 0.375." in told
+    assert "The original rule of You et al. (at most" in told
+    assert "Half-life: epochs after which half of the stretches" in told
+    assert "at risk = spells that had lasted as long" in told
+    assert "Births and deaths are those since the snapshot before" in told
 
 
 def test_learning_rates_stand_beside_the_curves_of_several_runs(moving_run, write_run, output):
@@ -95,7 +99,8 @@ def test_learning_rates_stand_beside_the_curves_of_several_runs(moving_run, writ
 def test_text_of_several_runs(moving_run, output):
     text = output("emergence", *(moving_run(seed) for seed in range(3)))
     told = words(text)
-    assert "3 runs that differ only in the seed (0, 1, 2)" in told
+    assert text.startswith("3 runs that differ only in the seed (0, 1, 2); all begin with")
+    assert "intervals here are over as few as 3 runs" in told
     assert re.search(r"emergence epoch +\d\S* +\S+ +\S+ +3 of 3", text)
     assert "8 epochs are common to all runs" in told
     assert "brackets are a 95 % Student t interval over runs" in told
@@ -129,6 +134,11 @@ def test_random_masks_stand_beside_the_curve(moving_run, output, short_walk):
     assert json.loads(output("emergence", path, *options, "--format", "json"))["runs"] == found.to_dict()["runs"]
     text = output("emergence", path, *options)
     assert "random masks 'degree' in the place of the snapshot's" in " ".join(text.split())
+    assert "epoch lr kappa null beyond births deaths regrown chance explored".split() in headers(text, "epoch")
+    # Uniform masks of the same counts are the same draws at every epoch: the number is said once.
+    alike = output("emergence", path, "--null", "layer", "--draws", 9)
+    assert "epoch lr kappa beyond births deaths regrown chance explored".split() in headers(alike, "epoch")
+    assert "At every other epoch they have as much on average." in words(alike)
     assert max(map(len, text.split("\n"))) <= 80
     rows = list(csv.DictReader(io.StringIO(output("emergence", path, *options, "--format", "csv"))))
     means = [trial.level("kappa").mean for trial in found.runs[0].trials]

@@ -162,10 +162,11 @@ def test_files_of_numpy_are_imported_without_torch(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["npz", "safetensors", "pt"])
-def test_what_is_exported_can_be_imported(tmp_path, mlp_run, output, ending):
+def test_what_is_exported_can_be_imported(tmp_path, mlp_run, output, capsys, ending):
     run = mlp_run()
     path = tmp_path / f"epoch_3.{ending}"
-    output("export", run, "-o", path)
+    assert main(["export", str(run), "-o", str(path)]) == 0
+    capsys.readouterr()
     output("import", path, "-o", tmp_path / "back")
     own, back = open_run(run).final, open_run(tmp_path / "back").final
     assert (back.epoch, list(back.layers)) == (own.epoch, list(own.layers))

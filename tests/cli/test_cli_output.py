@@ -36,6 +36,21 @@ def test_a_file_takes_the_format_of_its_ending_unless_told(name, format_, start,
     assert capsys.readouterr() == ("", "")
 
 
+def test_an_ending_that_says_no_format_is_refused_before_any_work(tmp_path, capsys):
+    target = tmp_path / "x.xlsx"
+    for arguments in (["-o", str(target)], ["--output", str(tmp_path / "x.xlsx")]):
+        assert main(["info", "no-such-run", *arguments]) == 2
+        said = capsys.readouterr().err
+        assert "x.xlsx: the ending .xlsx says no format; there are .csv, .json, .txt" in said
+    for arguments in (["-o", str(target), "--format", "csv"], ["--format", "csv", "-o", str(target)]):
+        assert main(["info", "no-such-run", *arguments]) == 2
+        assert "no-such-run" in capsys.readouterr().err
+    with pytest.raises(MasktoolsError, match=r"ending \.xlsx says no format"):
+        emit(DOCUMENT, None, target)
+    emit(DOCUMENT, "csv", target)
+    assert target.read_text(encoding="utf-8").startswith("name\n")
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     target = tmp_path / "x.json"
     target.write_text("old")

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from masktools.cli.app import main
 from masktools.cli.settings import numbers, values_of
 from masktools.errors import MasktoolsError
+from masktools.run_lock import locked
 from masktools.runs import open_run
 from masktools_train.reevaluate.fixed import OVERRIDABLE
 from masktools_train.reevaluate.variants.registry import DEFAULT, VARIANTS
@@ -49,7 +51,7 @@ def test_reinit_writes_runs_beside_the_run_and_says_what_came_out(runs, output):
     text = " ".join(output("reinit", run, "--seeds", "1-2", "--epochs", 1, "--baseline", "original", "-q").split())
     assert {path: path.stat().st_mtime_ns for path in beside.rglob("*.h5")} == before
     assert "guessing" in text
-    assert "less_original" in text
+    assert "minus original" in text
     rows = list(
         csv.DictReader(io.StringIO(output("reinit", run, "--seeds", 2, "--epochs", 1, "-q", "--format", "csv")))
     )
@@ -280,6 +282,37 @@ def test_bad_freezing_is_one_line(arguments, words, runs, failure, tmp_path):
     given = [str(runs[0]) if each == "RUN" else each for each in arguments]
     assert words in failure("freeze", *given, "-q", "--out", tmp_path / "f")
     assert not (tmp_path / "f").exists()
+
+
+def test_what_to_do_with_a_run_without_a_recipe(mlp_run, tmp_path, failure, output):
+    with_recipe = "with --recipe NAME for data and optimizer and --model NAME for the network\n"
+    np.savez(tmp_path / "net.npz", **{"fc.weight": np.eye(4, dtype=np.float32)})
+    output("import", tmp_path / "net.npz", "-o", tmp_path / "imported")
+    recorded = mlp_run()
+    for command in ("reinit", "prune", "compact"):
+        assert failure(command, tmp_path / "imported").endswith(f"again: import it once more, {with_recipe}")
+        assert failure(command, recorded).endswith(f"import that (docs/own_loop.md), {with_recipe}")
+    for run in (tmp_path / "imported", recorded):  # to import it with a recipe would be of no use
+        assert failure("freeze", run).endswith("the algorithm that made the masks; give runs of masktools train\n")
+
+
+def test_keys_that_make_a_recipe_unusable_are_named(runs, tmp_path, failure):
+    path = shutil.copytree(runs[0], tmp_path / "run")
+    told = json.loads((path / "run.json").read_text("utf-8"))
+    told["config"]["optimizer"]["colour"] = "red"
+    (path / "run.json").write_text(json.dumps(told), "utf-8")
+    assert "missing, unknown or out of range: optimizer.colour" in failure("prune", path)
+
+
+def test_trainings_go_beside_the_run_and_are_named_as_it_is(runs, tmp_path, monkeypatch, failure):
+    shutil.copytree(runs[0], tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    Path("run-reinit/new-s1").mkdir(parents=True)
+    with locked(Path("run-reinit/new-s1")):
+        for name, said in (("run", "run-reinit"), (tmp_path / "run", tmp_path / "run-reinit")):
+            assert f": {said}/new-s1: another process" in failure(
+                "reinit", name, "--variants", "new", "--seeds", 1, "-q"
+            )
 
 
 def test_runs_of_other_origin_are_refused_in_one_line(mlp_run, failure):

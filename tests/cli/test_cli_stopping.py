@@ -5,6 +5,7 @@ import faulthandler
 import gc
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def test_a_stopped_run_says_how_to_go_on_and_does(number, status, start, output,
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, "")
-    assert f"the same command with --resume goes on with {path}" in err
+    told = err.partition(f"masktools: warning: stopped; this goes on with {path}: masktools ")[2].splitlines()[0]
     assert "Traceback" not in err
     assert list(path.glob("*.tmp")) == []
     assert verify(path).problems == ()
@@ -72,7 +73,8 @@ def test_a_stopped_run_says_how_to_go_on_and_does(number, status, start, output,
     assert 3 <= stopped.epochs[-1] < last
     assert len(stopped.metrics) == len(stopped)
     before = (path / "epoch-0003.h5").stat().st_mtime_ns
-    assert json.loads(output(*command(path, last, "--resume")))["runs"][0]["epochs"] == last
+    assert shlex.split(told) == [*map(str, command(path, last)), "--resume"]
+    assert json.loads(output(*shlex.split(told)))["runs"][0]["epochs"] == last
     assert open_run(path).epochs == tuple(range(last + 1))
     assert (path / "epoch-0003.h5").stat().st_mtime_ns == before
 

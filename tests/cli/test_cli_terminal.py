@@ -142,6 +142,9 @@ def test_all_commands(command, arguments, folder, long_run, monkeypatch):
     if not documents:
         return
     assert "\x1b[1m" in colour.getvalue()
+    columns = [column for table in documents[0].tables for column in table.columns if column.shown]
+    upper_ends = {column.until for column in columns}
+    assert not [c.header for c in columns if "_" in c.header and c.name not in upper_ends]
     _looked_at(text)
     for variable, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
         with monkeypatch.context() as patched:

@@ -15,9 +15,10 @@ import pytest
 
 from masktools.cli import prune as prune_command
 from masktools.cli import train as train_command
+from masktools.cli.app import main
 from masktools.cli.settings import parse_seeds
 from masktools.errors import MasktoolsError
-from masktools.runs import open_run
+from masktools.runs import RunWriter, open_run
 from masktools_train.algorithms import REGISTRY
 from masktools_train.data import REGISTRY as DATA
 from masktools_train.models import REGISTRY as MODELS
@@ -33,8 +34,6 @@ SMALL = ("--epochs", 2, "--set", "model.options.widths=[12, 8]", "--density", 0.
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Train one small run through the library's entry, for all tests that only read it."""
-    from masktools.cli.app import main
-
     path = tmp_path_factory.mktemp("runs") / "dnw-s0"
     assert main(["train", "--out", str(path), *map(str, SMALL), "--output", str(path.with_suffix(".json"))]) == 0
     return path
@@ -61,6 +60,19 @@ def test_several_seeds_are_several_runs(tmp_path, output):
     assert first.config | {"seed": 4} == second.config
 
 
+def test_an_occupied_folder_is_found_before_the_first_of_several_is_trained(trained, tmp_path, failure):
+    shutil.copytree(trained, tmp_path / "r-s4")
+    assert "r-s4: holds a run already" in failure("train", *SMALL, "--seeds", "3-4", "--out", tmp_path / "r")
+    assert not (tmp_path / "r-s3").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder in which nobody can make one")
+def test_a_folder_that_cannot_be_made_is_told_without_numbers(failure):
+    assert failure("train", *SMALL, "--out", "/proc/x") == (
+        "masktools: error: /proc/x: cannot be made: No such file or directory\n"
+    )
+
+
 def test_default_folder_names_recipe_algorithm_and_seed(tmp_path, output, monkeypatch):
     monkeypatch.chdir(tmp_path)
     output("train", *SMALL, "--algorithm", "static", "--seed", 5)
@@ -70,7 +82,10 @@ def test_default_folder_names_recipe_algorithm_and_seed(tmp_path, output, monkey
 def test_an_occupied_folder_is_kept_unless_told(trained, tmp_path, output, failure):
     path = shutil.copytree(trained, tmp_path / "r")
     before = (path / "epoch-0002.h5").read_bytes()
-    assert "holds a run already" in failure("train", *SMALL, "--out", path)
+    assert failure("train", *SMALL[:-1], "--out", path) == (  # nor is it said before that it would be trained
+        f"masktools: error: {path}: holds a run already; resume it (--resume), overwrite it (--overwrite), or choose "
+        "another directory (--out)\n"
+    )
     output("train", *SMALL, "--out", path, "--resume")
     assert (path / "epoch-0002.h5").read_bytes() == before
     assert "epochs was 2, is 1" in failure("train", *SMALL, "--epochs", 1, "--out", path, "--resume")
@@ -78,6 +93,45 @@ def test_an_occupied_folder_is_kept_unless_told(trained, tmp_path, output, failu
     output("train", *SMALL, "--epochs", 1, "--out", path, "--overwrite")
     assert open_run(path).epochs == (0, 1)
     assert (path / "notes.txt").read_text() == "mine"
+
+
+@pytest.fixture
+def stopped(monkeypatch, capsys):
+    """Return a function that trains, is stopped, and returns what is said."""
+
+    def call(*arguments, writes=False):
+        def stop(recipe, folder, **options):
+            if writes:
+                RunWriter(folder).describe({"config": {}})
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("masktools_train.training.train", stop)
+        assert main(["train", "-q", *map(str, arguments)]) == 130
+        warning, error = capsys.readouterr().err.splitlines()
+        assert error == "masktools: error: interrupted"
+        return warning.removeprefix("masktools: warning: stopped; ")
+
+    return call
+
+
+def test_a_stopped_training_says_the_command_that_goes_on(stopped, tmp_path):
+    path = tmp_path / "my run"
+    assert stopped("--out", path) == f"nothing of this training was written into {path}"
+    begun = f"this goes on with {path}: masktools train -q --out '{path}'"
+    assert stopped("--out", path, "--set", "model.options.widths=[9]", writes=True) == (
+        f"{begun} --set 'model.options.widths=[9]' --resume"
+    )
+    # The run of before is still there, and not what was asked for.
+    assert stopped("--out", path, "--overwrite") == f"nothing of this training was written into {path}"
+    assert stopped("--out", path, "--overwrite", writes=True) == f"{begun} --resume"
+    assert stopped("--out", path, "--resume") == f"{begun} --resume"
+    assert stopped("--out", path, "--overwrite", "--", "digits", writes=True) == f"{begun} --resume -- digits"
+
+
+def test_one_of_several_processes_does_not_know_the_command_that_launched_them(stopped, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    path = tmp_path / "run"
+    assert stopped("--out", path, writes=True) == f"the same command with --resume goes on with {path}"
 
 
 def test_dry_run_writes_nothing(tmp_path, output, monkeypatch):
@@ -138,7 +192,7 @@ def test_a_recipe_file_with_everything_set(tmp_path, output):
         (("--data", "idx", "--data-path", "/no/such"), "/no/such: no such data folder"),
         (("--device", "cuda:99"), "device 'cuda:99' is not there"),
         (("--device", "tpu"), "device 'tpu' is unknown"),
-        (("--set", "optimizer.lrr=1"), "optimizer.lrr: unknown key"),
+        (("--set", "optimizer.lrr=1"), "optimizer.lrr: unknown key (did you mean optimizer.lr?)"),
         (("--set", "model.options.width=[3]"), "model 'mlp' does not take these options"),
         (("--set", "lr"), "'lr' is not KEY=VALUE"),
         (("--set", "algorithm.options.alpha=2"), "options.alpha"),
