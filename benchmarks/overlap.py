@@ -24,7 +24,8 @@ import torch
 from storage import Masks, random_masks, resnet50
 
 from masktools.masks import PackedMask
-from masktools.runs import RunWriter, open_run
+from masktools.run_writer import RunWriter
+from masktools.runs import open_run
 from masktools.snapshot.content import LayerContent, SnapshotContent
 from masktools.stacks import MaskStack
 from masktools.structure.epochs import compare_epochs, epoch_matrix

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from masktools.runs import RunWriter
+from masktools.run_writer import RunWriter
 from masktools.snapshot.content import LayerContent, SnapshotContent
 from masktools.snapshot.read import Snapshot
 from masktools.snapshot.write import write_snapshot

@@ -14,7 +14,7 @@ from synthetic import Masks, mlp_topology, random_masks
 
 from masktools.nulls.curveball import degree_shuffle
 from masktools.nulls.ladder import LADDER
-from masktools.runs import RunWriter
+from masktools.run_writer import RunWriter
 from masktools.snapshot.content import LayerContent, SnapshotContent
 from masktools.topology.graph import Topology
 

@@ -10,7 +10,8 @@ from unrolled import NETS, Build, effective, full_masks, mlp, random_masks, reac
 from masktools.errors import RunError, StructureError
 from masktools.nulls.shuffles import layer_shuffle, shuffled
 from masktools.nulls.trial import DrawPlan
-from masktools.runs import RunWriter, open_run
+from masktools.run_writer import RunWriter
+from masktools.runs import open_run
 from masktools.snapshot.content import LayerContent, SnapshotContent
 from masktools.structure.connectivity import connectivity, connectivity_of
 from masktools.topology.paths import log10_paths

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from synthetic import pack, random_masks
 
 from masktools.errors import StructureError
-from masktools.runs import RunWriter
+from masktools.run_writer import RunWriter
 from masktools.snapshot.content import LayerContent, SnapshotContent
 from masktools.snapshot.read import Snapshot
 from masktools.structure.dynamics.emergence import emergence, emergence_epoch, emergence_of

@@ -13,7 +13,7 @@ from stored import content, layer
 from masktools import __version__
 from masktools.errors import MasktoolsError, SnapshotError, StructureError
 from masktools.exporters.registry import FORMATS, find_format, write_export
-from masktools.runs import RunWriter
+from masktools.run_writer import RunWriter
 from masktools.snapshot.content import LayerContent
 from masktools.structure.source import recorded
 

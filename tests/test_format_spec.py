@@ -13,7 +13,8 @@ import pytest
 from stored import TOPOLOGY, content, everything
 
 from masktools import errors
-from masktools.runs import RUN_VERSION, RunWriter, open_run
+from masktools.run_writer import RunWriter
+from masktools.runs import RUN_VERSION, open_run
 from masktools.snapshot import layout
 from masktools.snapshot.read import Snapshot
 from masktools.snapshot.verify import verify_snapshot

@@ -21,7 +21,7 @@ from masktools.render.numbers import count, printable, rate, show
 from masktools.render.run_names import short_names
 from masktools.structure.comparison import Comparison
 from masktools.structure.comparisons import Comparisons
-from masktools.structure.configuration import config_differences
+from masktools.structure.configuration import ConfigDifference, config_differences
 from masktools.structure.dynamics.emergence import emergence_of
 from masktools.structure.overlap import overlap_of
 
@@ -257,6 +257,18 @@ def test_matrices_are_left_out_when_too_wide():
     assert len(document(9).tables) == 1
     assert max(map(len, as_table(document(8)).split("\n"))) <= 80
     assert all("Mean kappa" in document(n).tables[0].reading for n in (8, 9))
+
+
+def test_a_mean_over_different_experiments_is_called_one():
+    overlap = overlap_of(pack(random_masks(0)), pack(random_masks(1)))
+    seed, name = ConfigDifference("seed", 0, 1), ConfigDifference("algorithm.name", "dnw", "rigl")
+
+    def reading(*differences):
+        pairs = tuple(Comparison((a, b), (0, 0), overlap, differences) for a, b in ("ab", "ac", "bc"))
+        return comparisons_document(Comparisons(("a", "b", "c"), (0, 0, 0), pairs)).tables[0].reading
+
+    assert "not seeds of one experiment" not in reading(seed)
+    assert "not seeds of one experiment (algorithm.name differs)" in reading(seed, name)
 
 
 def test_paths_of_runs_are_shortened_and_not_split_within_a_word():

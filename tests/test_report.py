@@ -27,7 +27,7 @@ from masktools.report.page import SECTIONS, html_report
 from masktools.report.pruned import pruned_results
 from masktools.report.readings import degrees_reading, finals_reading, guessing, heat_map_reading
 from masktools.report.style import STYLE
-from masktools.runs import RunWriter
+from masktools.run_writer import RunWriter
 
 EMPTY = {"meta", "link", "br", "path", "use", "rect", "image", "circle", "stop", "line", "hr"}
 

@@ -6,7 +6,8 @@ from stored import content, layer
 
 from masktools.errors import RunError, SnapshotError
 from masktools.run_collections import group_runs, open_runs
-from masktools.runs import RunWriter, open_run
+from masktools.run_writer import RunWriter
+from masktools.runs import open_run
 
 
 def write(path: Path, **config) -> Path:

@@ -12,7 +12,8 @@ from stored import content, everything, layer
 
 from masktools.errors import RunError, SnapshotError
 from masktools.run_lock import LOCK, is_locked, locked
-from masktools.runs import METRICS, RUN_JSON, RUN_VERSION, Run, RunWriter, open_run
+from masktools.run_writer import RunWriter
+from masktools.runs import METRICS, RUN_JSON, RUN_VERSION, Run, open_run
 from masktools.snapshot.read import Snapshot
 
 

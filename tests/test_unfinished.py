@@ -9,7 +9,8 @@ import pytest
 from masktools.cli.app import main
 from masktools.render.unfinished import unfinished_notes
 from masktools.run_lock import locked
-from masktools.runs import RunWriter, open_run
+from masktools.run_writer import RunWriter
+from masktools.runs import open_run
 
 
 def plan(path, last):

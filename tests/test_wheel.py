@@ -124,7 +124,7 @@ import masktools, masktools_train, sys
 print(masktools.__file__)
 print(masktools_train.__file__)
 import numpy as np
-from masktools.runs import RunWriter
+from masktools.run_writer import RunWriter
 from masktools.snapshot.content import LayerContent, SnapshotContent
 mask = np.eye(4, dtype=bool)
 RunWriter("run").snapshot(SnapshotContent(0, 0, (LayerContent.from_dense("w", mask, np.ones((4, 4), "f4")),)))

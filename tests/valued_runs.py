@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from masktools.runs import RunWriter
+from masktools.run_writer import RunWriter
 from masktools.snapshot.content import LayerContent, SnapshotContent
 
 

@@ -220,7 +220,7 @@ def _train_all(
 
 def _require_room(folders: list[Path]) -> None:
     """Raise before anything is trained where a run would not be written."""
-    from masktools.runs import RunWriter
+    from masktools.run_writer import RunWriter
 
     for folder in folders:
         if RunWriter(folder).occupied:

@@ -139,7 +139,7 @@ def comparisons_document(result: Comparisons) -> Document:
     beginning, names = short_names(result.runs)
     short = dict(zip(result.runs, names, strict=True))
     title = f"All layers together, each pair of runs{beginning_of(beginning)}"
-    reading = f"{_range(result)} {mean_sentence(result)}"
+    reading = f"{_range(result)} {mean_sentence(result)}{_mixed(result)}"
     everything = Table.of_records(title, columns, records, reading)
     shown = (overlaps_table(everything, result), pairs_table(result))
     tables = [named(table, short, ("run_a", "run_b")) for table in shown if table]
@@ -180,6 +180,19 @@ def mean_sentence(result: Comparisons) -> str:
     if mean.runs < _FEW_RUNS:
         return f"{said}; with {count(mean.runs)} runs this interval is a rough guide."
     return f"{said}; 95 % interval over {count(mean.runs)} runs."
+
+
+def _mixed(result: Comparisons) -> str:
+    """Return a warning where the mean is one over different experiments: it depends on how many runs are of each."""
+    keys = dict.fromkeys(difference.key for pair in result.pairs for difference in pair.configuration)
+    different = [key for key in keys if key != "seed"]
+    if not different:
+        return ""
+    rest = f" and {count(len(different) - 1)} more" if len(different) > 1 else ""
+    return (
+        f" The runs are not seeds of one experiment ({different[0]}{rest} differ{'' if rest else 's'}): pairs within "
+        "one and between two are averaged, so compare those of one experiment for its mean."
+    )
 
 
 def _range(result: Comparisons) -> str:

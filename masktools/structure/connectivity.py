@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from masktools.errors import StructureError
 from masktools.nulls.shuffles import Masks
 from masktools.nulls.trial import TOTAL, DrawPlan, Numbers, Trial, Weights, drawn_numbers, trial_of
+from masktools.structure.connectivity_layers import COUNTED, layer_connectivity, layer_counts
 from masktools.structure.connectivity_result import Connectivity, LayerConnectivity, TotalConnectivity
 from masktools.structure.measures.family import Family
 from masktools.structure.measures.network import Network
@@ -144,7 +144,7 @@ def connectivity_of(
         if term.name == name
     }
     fold = foldable_ghosts(topology, masks, network.reached, network.reaching)
-    layers = tuple(_layer(network, name, fold[name]) for name in topology.layers)
+    layers = tuple(layer_connectivity(network, name, fold[name]) for name in topology.layers)
     pieces = weak_components(topology, masks, network.edges)
     inputs = [field for node, field in zip(topology.nodes, network.reaching, strict=True) if node.op == "input"]
     total = TotalConnectivity(
@@ -167,13 +167,13 @@ def connectivity_of(
     trial = by_density = None
     if plan is not None:
         base = {
-            **_counts(layers),
+            **layer_counts(layers),
             ("log10_paths", TOTAL): total.log10_paths,
             ("components", TOTAL): float(total.components),
         }
         measure = functools.partial(_measure, topology, tuple(family.name for family in families), of)
         wide = {term.name for family in families for term in family.terms if family.wide or of == "effective"}
-        draw = _Drawing(masks, weights, topology.groups, frozenset(fixed), frozenset({*_COUNTED, *wide}))
+        draw = _Drawing(masks, weights, topology.groups, frozenset(fixed), frozenset({*COUNTED, *wide}))
         trial, by_density = _trials(measure, {**base, **numbers}, draw, plan)
     names = tuple(family.name for family in families)
     return Connectivity(layers, total, trial=trial, by_density=by_density, families=names, of=of, numbers=numbers)
@@ -213,7 +213,7 @@ def _measure(topology: Topology, names: Sequence[str], of: str, masks: Masks, we
     network = Network(topology, masks, weights)
     measured = network if of == "mask" else _effective(network)
     numbers: dict[tuple[str, str], float | None] = {
-        **_counts([_layer(network, name, _NONE) for name in topology.layers]),
+        **layer_counts([layer_connectivity(network, name, _NONE) for name in topology.layers]),
         ("log10_paths", TOTAL): log10_paths(topology, network.effective, taps=False, edges=network.effective_edges),
         ("components", TOTAL): float(weak_components(topology, masks, network.edges).components),
     }
@@ -222,16 +222,7 @@ def _measure(topology: Topology, names: Sequence[str], of: str, masks: Masks, we
     return numbers
 
 
-_COUNTED = ("effective", "live_out", "ghost_out", "dead_out")
-"""What is counted in each layer, of random masks too."""
-
 _NONE = np.zeros(1, dtype=np.bool_)
-
-
-def _counts(layers: Sequence[LayerConnectivity]) -> dict[tuple[str, str], float]:
-    """Return what is counted by layer, and in all of them."""
-    counts = {(metric, layer.name): float(getattr(layer, metric)) for layer in layers for metric in _COUNTED}
-    return counts | {(metric, TOTAL): sum(counts[metric, layer.name] for layer in layers) for metric in _COUNTED}
 
 
 def _families(names: Sequence[str]) -> tuple[Family, ...]:
@@ -245,28 +236,3 @@ def _families(names: Sequence[str]) -> tuple[Family, ...]:
 
 def _effective(network: Network) -> Network:
     return Network(network.topology, network.effective, network.weights)
-
-
-def _layer(network: Network, name: str, foldable: NDArray[np.bool_]) -> LayerConnectivity:
-    topology, mask, effective = network.topology, network.masks[name], network.effective[name]
-    nodes = [index for index, node in enumerate(topology.nodes) if node.weight == name]
-    edges = [network.effective_edges(index) for index in nodes]
-    # A unit that is reached where it reaches an output has an active weight that reads a reached unit there, and that
-    # weight is effective; so live units are read off the effective weights.
-    live = np.any([np.diff(part.indptr) > 0 for part in edges], axis=0)
-    useful = np.any([network.reaching[index].anywhere for index in nodes], axis=0)
-    used = np.any([np.bincount(part.indices, minlength=part.shape[1]) > 0 for part in edges], axis=0)
-    ghost = useful & ~live
-    return LayerConnectivity(
-        name=name,
-        size=mask.size,
-        active=(active := int(np.count_nonzero(mask))),
-        effective=active if effective is mask else int(np.count_nonzero(effective)),
-        units_in=used.size,
-        used_in=int(np.count_nonzero(used)),
-        units_out=live.size,
-        live_out=int(np.count_nonzero(live)),
-        ghost_out=int(np.count_nonzero(ghost)),
-        foldable_out=int(np.count_nonzero(ghost & foldable)),
-        dead_out=int(np.count_nonzero(~useful)),
-    )

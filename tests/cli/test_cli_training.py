@@ -18,7 +18,8 @@ from masktools.cli import train as train_command
 from masktools.cli.app import main
 from masktools.cli.settings import parse_seeds
 from masktools.errors import MasktoolsError
-from masktools.runs import RunWriter, open_run
+from masktools.run_writer import RunWriter
+from masktools.runs import open_run
 from masktools_train.algorithms import REGISTRY
 from masktools_train.data import REGISTRY as DATA
 from masktools_train.models import REGISTRY as MODELS

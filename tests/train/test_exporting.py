@@ -15,7 +15,7 @@ from masktools.cli.app import main
 from masktools.cli.export import COMMAND, ExportName, GraphName
 from masktools.errors import StructureError
 from masktools.exporters.registry import FORMATS
-from masktools.runs import RunWriter
+from masktools.run_writer import RunWriter
 from masktools.snapshot.content import LayerContent, SnapshotContent
 from masktools.structure.source import recorded
 from masktools_train.exporting import STATE_FORMATS, pruned_state

@@ -12,7 +12,8 @@ from small_runs import recipe
 from torch import nn
 
 from masktools.errors import RecipeError, RunError
-from masktools.runs import RunWriter, open_run
+from masktools.run_writer import RunWriter
+from masktools.runs import open_run
 from masktools.snapshot.content import SnapshotContent
 from masktools.topology.reach import effective_masks
 from masktools_train import prune, train

@@ -11,7 +11,8 @@ from small_runs import TRAIN, noisy, recipe
 from torch import nn
 
 from masktools.errors import RunError
-from masktools.runs import RunWriter, open_run
+from masktools.run_writer import RunWriter
+from masktools.runs import open_run
 from masktools.snapshot.content import SnapshotContent
 from masktools.structure.values.scores import CRITERIA as MASK_CRITERIA
 from masktools.structure.values.scores import LayerValues

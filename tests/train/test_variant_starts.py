@@ -226,7 +226,7 @@ def test_a_weight_of_two_names_has_one_value(name, tmp_path):
 
 def permuted(path, folder, order):
     """Write a run that is another one with the hidden units of its first layer in another order."""
-    from masktools.runs import RunWriter
+    from masktools.run_writer import RunWriter
     from masktools.snapshot.content import LayerContent, SnapshotContent
 
     run, writer = open_run(path), RunWriter(folder)

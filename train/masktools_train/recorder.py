@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from masktools.errors import RecipeError, RunError
 from masktools.run_files import METRICS, RUN_JSON, read_identity, read_metrics, snapshot_name
 from masktools.run_lock import locked
-from masktools.runs import RunWriter
+from masktools.run_writer import RunWriter
 from masktools.snapshot.content import SnapshotContent
 from masktools.structure.configuration import flatten
 from masktools.topology.graph import Topology

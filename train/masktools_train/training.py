@@ -12,7 +12,8 @@ import torch
 from masktools.errors import RunError
 from masktools.run_files import METRICS, RUN_JSON, read_identity, read_metrics
 from masktools.run_lock import locked
-from masktools.runs import STATE, RunWriter
+from masktools.run_writer import RunWriter
+from masktools.runs import STATE
 from masktools.structure.configuration import flatten
 from masktools_train.background import BackgroundWriter
 from masktools_train.capture import Capture

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from masktools.errors import RecipeError, RunError
 from masktools.run_lock import locked
-from masktools.runs import Run, RunWriter, open_run
+from masktools.run_writer import RunWriter
+from masktools.runs import Run, open_run
 from masktools.snapshot.content import LayerContent, SnapshotContent
 from masktools.structure.compaction import CompactReport, CompactTotal, Cost, LayerChange, multiply_accumulates
 from masktools.topology.graph import Topology

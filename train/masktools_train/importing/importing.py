@@ -10,7 +10,7 @@ from masktools.importers.layers import other_tensors
 from masktools.importers.result import ImportedEpoch, ImportResult
 from masktools.importers.sources import find_sources
 from masktools.run_lock import locked
-from masktools.runs import RunWriter
+from masktools.run_writer import RunWriter
 from masktools.snapshot.layout import KINDS
 from masktools_train.importing.plan import DISTRIBUTION_NAMES, Asked, Plan, plan_import
 from masktools_train.importing.recording import import_recipe

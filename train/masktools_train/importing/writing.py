@@ -9,7 +9,7 @@ from masktools.errors import RunError
 from masktools.importers.layers import layer_contents, other_tensors
 from masktools.importers.result import ImportedEpoch, ImportedLayer
 from masktools.importers.sources import Source
-from masktools.runs import RunWriter
+from masktools.run_writer import RunWriter
 from masktools.snapshot.streamed import StreamedContent, StreamedLayer
 from masktools_train.importing.plan import Asked, plan_import
 from masktools_train.importing.recording import describe_import, import_recipe

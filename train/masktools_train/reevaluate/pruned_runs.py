@@ -12,7 +12,7 @@ from torch import Tensor
 from masktools.errors import RunError
 from masktools.run_files import METRICS, RUN_JSON, read_identity
 from masktools.run_lock import locked
-from masktools.runs import RunWriter
+from masktools.run_writer import RunWriter
 from masktools.snapshot.content import LayerContent, SnapshotContent
 from masktools.structure.configuration import config_differences
 from masktools_train.budgets import named_layers
