@@ -422,7 +422,7 @@ def test_tables_say_it_in_few_digits():
     )
     text = " ".join(as_table(run_document(summary)).split())
     assert "forward pass, one example 1.98 G 8.18 G 0.242 training, all steps so far 3.14 E 9.42 E 0.333" in text
-    assert "forward_flops 1.98 G training_flops 3.14 E The last 1 records" in text
+    assert "forward_flops 1.98 G training_flops 3.14 E The last record" in text
     planned = as_table(plan_document(plan(settings("static"), "cpu")))
     assert "a forward pass takes 102 FLOPs an example, 0.212 of the dense network's." in " ".join(planned.split())
     trained = as_table(training_document([train(settings("dense"), device="cpu").to_dict()]))
