@@ -219,6 +219,7 @@ def test_the_tables_of_several_runs():
     # t(1) is 12.7062, the standard deviation of 0.9 and 0.8 is 0.0707.
     assert lines[3].split() == ["1.000", "0.85", "±0.64", "0.900"]
     assert "Mean over the logarithm of the share: rigl 0.850; dnw 0.550 ±" in text
+    assert text.count("Guessing has 0.100.") == 1
     assert "3 runs in 2 groups." in text
     rows = list(csv.DictReader(io.StringIO(as_csv(documents(*runs)))))
     assert [(row["algorithm"], row["runs"], row["share"]) for row in rows] == [

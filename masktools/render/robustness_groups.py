@@ -1,5 +1,6 @@
 """Structural robustness of several runs as a document: curves side by side, a column a group."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from masktools.render.document import Cell, Column, Document, Table
@@ -47,7 +48,7 @@ def robustness_document(results: Sequence[PruneResult], groups: Sequence[Robustn
     data = {"runs": [result.to_dict() for result in results], "groups": [group.to_dict() for group in groups]}
     titles = _titles(groups)
     curves = [
-        _curve(title, name, groups, titles)
+        _curve(title, name, groups, titles, _guessing(results))
         for name, title in _CURVES.items()
         if any(point.measures[name].defined for group in groups for point in group.curve)
     ]
@@ -85,12 +86,19 @@ def _titles(groups: Sequence[RobustnessGroup]) -> list[str]:
     return titles
 
 
-def _curve(title: str, name: str, groups: Sequence[RobustnessGroup], titles: Sequence[str]) -> Table:
+def _guessing(results: Sequence[PruneResult]) -> str:
+    """Return the accuracy that needs no network, the chance level of all others, where it is known."""
+    known = sorted({rate(result.chance_accuracy) for result in results if math.isfinite(result.chance_accuracy)})
+    return f" Guessing has {' or '.join(known)}." if known else ""
+
+
+def _curve(title: str, name: str, groups: Sequence[RobustnessGroup], titles: Sequence[str], guessing: str) -> Table:
     shares = sorted({point.share for group in groups for point in group.curve}, reverse=True)
     by_share = [{point.share: point.measures[name] for point in group.curve} for group in groups]
     rows = tuple((share, *(_cell(points.get(share)) for points in by_share)) for share in shares)
     columns = (Column("share", "share", "rate"), *(Column(label, kind="rate") for label in titles))
-    return Table(title, columns, rows, _curve_reading(name, groups, titles))
+    reading = _curve_reading(name, groups, titles) + (guessing if name in _AREAS else "")
+    return Table(title, columns, rows, reading)
 
 
 def _curve_reading(name: str, groups: Sequence[RobustnessGroup], titles: Sequence[str]) -> str:
