@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ __all__ = ["LOCK", "is_locked", "locked"]
 
 LOCK = ".lock"
 """The file that a writer holds; it stays, because removing it would let two writers each lock a file of that name."""
+
+_TRIES, _PAUSE = 10, 0.01
+"""How often a lock is asked for, and seconds in between: whoever asks in `is_locked` holds it for an instant."""
 
 
 @contextlib.contextmanager
@@ -35,7 +39,7 @@ def locked(directory: Path) -> Iterator[None]:
         raise RunError(f"{path}: cannot be opened: {error.strerror or error}") from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(descriptor)
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode(errors="replace").strip()
             raise RunError(f"{directory}: another process ({holder or 'unknown'}) writes to this run") from None
@@ -46,6 +50,15 @@ def locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int) -> None:
+    """Lock a file against everybody else; what readers hold for an instant is waited for."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(_PAUSE)
+    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def is_locked(directory: Path) -> bool:

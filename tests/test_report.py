@@ -1,9 +1,11 @@
 """The page about runs: complete, closed in itself, and true to the results."""
 
 import base64
+import dataclasses
 import functools
 import html
 import itertools
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -12,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from reported import CHANCE, write_study
-from synthetic import random_masks
+from synthetic import mlp_topology, random_masks
 
 import masktools as mt
 from masktools.errors import RunError
@@ -223,6 +225,63 @@ def test_what_lies_beside_a_run(study):
     assert curve.chance_accuracy == CHANCE
 
 
+def test_what_was_pruned_in_another_way_is_no_repetition(study, write_run):
+    path = study(seeds=(0,), names=("dnw",))[0]
+    run = mt.open_run(path)
+    shutil.copytree(path.with_name("dnw-s0-pruned"), path.with_name("dnw-s0-pruned-copy"))
+    origin = {"run": run.name, "epoch": 3, "variant": "prune-magnitude-global"}
+    for number, (options, epoch, lr) in enumerate(
+        (
+            ({}, 1, 0.1),
+            ({"finetune_epochs": 3}, 3, 0.1),
+            ({"finetune_epochs": 3}, 3, 0.01),
+            ({"recalibration_examples": 10}, 3, 0.1),
+            ({"recalibration_examples": 2000}, 3, 0.1),
+            ({"examples": 64}, 3, 0.1),
+        )
+    ):
+        told = {**run.config, "optimizer": {"lr": lr}, "origin": {**origin, "epoch": epoch}}
+        told["origin"]["options"] = {"share": 0.5, **options}
+        log = [{"epoch": 3, "test_accuracy": number / 10, "density": 0.1, "active": 17}]
+        masks = {name: run.final.mask(name) for name in run.final.layers}
+        write_run(f"dnw-s0-pruned-more/{number}", [masks], told, log, mlp_topology())
+    for draw, seed in ((0, 0), (1, 0), (0, 1)):
+        told = {**run.config, "origin": {**origin, "variant": "prune-random-layer"}}
+        told["origin"]["options"] = {"share": 0.5, "draw": draw, "seed": seed}
+        write_run(f"dnw-s0-pruned-random/{seed}{draw}", [masks], told, log, mlp_topology())
+    found = pruned_results(run, beside(run))
+    assert {how: [point.accuracies for point in result.curve] for how, result in found.items()} == {
+        "magnitude (global), without fine-tuning": [(0.6,), (0.3,)],
+        "magnitude (global), network of epoch 1, without fine-tuning": [(0.0,)],
+        "magnitude (global), then 3 epochs of fine-tuning at a learning rate of 0.1": [(0.1,)],
+        "magnitude (global), then 3 epochs of fine-tuning at a learning rate of 0.01": [(0.2,)],
+        "magnitude (global), batch norms recalibrated on 10 examples, without fine-tuning": [(0.3,)],
+        "magnitude (global), batch norms recalibrated on 2,000 examples, without fine-tuning": [(0.4,)],
+        "magnitude (global), by 64 examples, without fine-tuning": [(0.5,)],
+        "random (layer), without fine-tuning": [(0.5,) * 3],
+    }
+    assert {result.epoch for result in found.values()} == {1, 3}
+
+
+def test_a_training_from_rewound_weights_is_finished_earlier(study, write_run):
+    run = mt.open_run(study(seeds=(0,), names=("dnw",), again=False)[0])
+    masks = {name: run.final.mask(name) for name in run.final.layers}
+    origin = {"run": run.name, "epoch": 3, "variant": "rewound", "options": {"rewind_epoch": 1}}
+    for seed, epoch, planned in ((1, 1, None), (2, 2, None), (3, 2, 2), (4, 2, 3)):
+        log = [{"epoch": place, "test_accuracy": 0.5} for place in range(epoch + 1)]
+        path = write_run(f"{run.name}-reinit/s{seed}", [masks], {**run.config, "seed": seed, "origin": origin}, log)
+        if planned is not None:
+            told = json.loads((path / "run.json").read_text("utf-8"))
+            (path / "run.json").write_text(json.dumps({**told, "last_epoch": planned}), "utf-8")
+    shutil.copytree(path, path.with_name("later"))
+    later = json.loads((path.with_name("later") / "run.json").read_text("utf-8"))
+    later["config"]["origin"]["options"]["rewind_epoch"] = 2
+    (path.with_name("later") / "run.json").write_text(json.dumps({**later, "last_epoch": 2}), "utf-8")
+    shutil.copytree(path.with_name("s3"), path.with_name("s3-copy"))  # the same training is no second seed
+    found = [(each.variant, each.seeds) for each in variant_results([beside(run)])]
+    assert sorted(found) == [("rewound, rewind_epoch=1", (2, 3)), ("rewound, rewind_epoch=2", (4,))]
+
+
 def test_runs_that_were_only_pruned_do_not_hide_that_others_were_trained_again(study):
     paths = study(names=("dnw",))
     shutil.rmtree(paths[1].with_name("dnw-s1-reinit"))
@@ -288,6 +347,9 @@ def test_sentences_below_pictures(mlp_run):
         f"kappa {rate(kappa)} between the first and the last mask, {rate((2 + kappa) / 3)} on average from one to the "
         "next (chance 0)."
     )
+    for epochs, gap in (((0, 5, 10, 15), "5"), ((0, 1, 3, 10), "1 to 7")):
+        some = dataclasses.replace(matrix, epochs_a=epochs, epochs_b=epochs)
+        assert f"from one to the next that is shown, {gap} epochs later (chance" in heat_map_reading(some)
 
 
 def test_unfinished_and_foreign_runs_beside_are_left_out(study, write_run):

@@ -1,5 +1,6 @@
 """One writer a directory, whatever happens to it."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 
 import pytest
 
+from masktools import run_lock
 from masktools.errors import RunError
 from masktools.run_lock import LOCK, locked
 
@@ -41,6 +43,14 @@ def test_the_lock_is_let_go_at_the_end_and_after_an_error(tmp_path):
             raise ZeroDivisionError
     with locked(tmp_path), pytest.raises(RunError, match="another process"), locked(tmp_path):
         pass
+
+
+def test_a_reader_that_asks_at_the_moment_when_a_writer_begins_does_not_keep_it_out(tmp_path, monkeypatch):
+    with (tmp_path / LOCK).open("w") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)  # as is_locked does for an instant
+        monkeypatch.setattr(run_lock.time, "sleep", lambda _: fcntl.flock(reader, fcntl.LOCK_UN))
+        with locked(tmp_path):
+            assert run_lock.is_locked(tmp_path)
 
 
 def test_a_directory_without_room_for_a_lock_is_named(tmp_path):

@@ -252,3 +252,12 @@ def test_examples_of_the_docstrings():
     for module in (chance_words, digits, few_runs, folding, numbers, sparkline, thinning):
         failed, tried = doctest.testmod(module)
         assert (failed, tried > 0) == (0, True)
+
+
+def test_no_number_is_written_as_another_one_or_as_nothing():
+    # Half a unit of the last decimal is nothing, a whole one twice as much.
+    small = [0.5, 0.3, 0.2, 0.1, 0.0006, -0.0006, 0.0004, 0.0]
+    assert [text.strip() for text in column_texts(small, "rate")][4:] == ["0.000600", "-0.000600", "0.000400", "0"]
+    assert [text.strip() for text in column_texts([-790.0, 580.0, 0.57, 3070.0], "rate")][2] == "0.570"
+    # The mean of a count over random masks.
+    assert [text.strip() for text in column_texts([0.25, 3, 1200.4], "count")] == ["0.250", "3", "1,200"]

@@ -132,7 +132,8 @@ def _is_number(cell: Cell) -> bool:
 def _fixed(cell: Cell, decimals: int) -> str:
     if not isinstance(cell, float) or not cell or not math.isfinite(cell):
         return show(cell, "rate")
-    return rate(cell) if _vanishes(abs(cell), decimals) else f"{cell:,.{decimals}f}"
+    # Below one unit of the last decimal a number would be written as 0, or as up to twice what it is.
+    return rate(cell) if abs(cell) < 10**-decimals else f"{cell:,.{decimals}f}"
 
 
 def _vanishes(size: float, decimals: int) -> bool:

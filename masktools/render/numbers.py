@@ -35,12 +35,14 @@ def show(value: Cell, kind: Kind) -> str:
 
 
 def count(value: float | None) -> str:
-    """Return a whole number with separators for thousands.
+    """Return a whole number with separators for thousands; a mean of counts is rounded, but never to 0.
 
-    >>> count(2359296)
-    '2,359,296'
+    >>> count(2359296), count(12.3), count(0.25)
+    ('2,359,296', '12', '0.250')
     """
-    return UNDEFINED if value is None else f"{value:,.0f}"
+    if value is None:
+        return UNDEFINED
+    return rate(value) if 0 < abs(value) <= 0.5 else f"{value:,.0f}"
 
 
 def rate(value: float | None) -> str:

@@ -19,6 +19,9 @@ _OWN = ("origin", "algorithm", "seed", "name", "snapshot", "execution", "computa
 
 _PRUNED = "prune-"
 
+_REWIND = "rewind_epoch"
+"""The option of a variant by which it begins later."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Again:
@@ -71,14 +74,18 @@ def beside(run: Run) -> list[Again]:
     place = run.path.resolve()
     if not place.is_dir():
         return []
-    found: list[Again] = []
+    found: dict[str, Again] = {}
     for folder in sorted(place.parent.glob(f"{literal(place.name)}-*/")):
         try:
             runs = open_runs(folder)
         except RunError:  # a directory of something else
             continue
-        found += [each for other in runs if (each := _again(run, other)) is not None]
-    return found
+        for other in runs:
+            again = _again(run, other)
+            if again is not None:
+                # A copy of what was found already is no repetition.
+                found.setdefault(repr((again.label, again.seed, again.origin, other.config.get("optimizer"))), again)
+    return list(found.values())
 
 
 def literal(name: str) -> str:
@@ -94,9 +101,10 @@ def _again(run: Run, other: Run) -> Again | None:
         return None
     first, last = metrics[0], metrics[-1]
     pruned = str(origin.get("variant", "")).startswith(_PRUNED)
-    trained = not pruned or bool(origin.get("options", {}).get("finetune_epochs"))
+    options = origin.get("options", {})
+    trained = not pruned or bool(options.get("finetune_epochs"))
     accuracy, untrained = last.get("test_accuracy"), first.get("test_accuracy")
-    if not isinstance(accuracy, int | float) or (trained and last.get("epoch") != config.get("epochs")):
+    if not isinstance(accuracy, int | float) or (trained and last.get("epoch") != _last_epoch(other)):
         return None
     changed = [
         f"{each.key}={each.b}"
@@ -104,7 +112,12 @@ def _again(run: Run, other: Run) -> Again | None:
         if each.key.partition(".")[0] not in _OWN and not pruned
     ]
     early = origin.get("epoch") not in (None, run.final.epoch)
-    words = [str(origin.get("variant")), *([f"mask of epoch {origin.get('epoch')}"] if early else []), *changed]
+    words = [
+        str(origin.get("variant")),
+        *([f"{_REWIND}={options[_REWIND]}"] if _REWIND in options else []),
+        *([f"mask of epoch {origin.get('epoch')}"] if early else []),
+        *changed,
+    ]
     return Again(
         run=other,
         origin=origin,
@@ -115,6 +128,15 @@ def _again(run: Run, other: Run) -> Again | None:
         active=int(last.get("active") or 0),
         density=float(last.get("density") or 0.0),
     )
+
+
+def _last_epoch(run: Run) -> int | None:
+    """Return the epoch after which a re-evaluation is finished: it counts its own, wherever it begins to train."""
+    planned, config = run.planned_epoch, run.config
+    if planned is not None:
+        return planned
+    epochs, begins = config.get("epochs"), config.get("origin", {}).get("options", {}).get(_REWIND, 0)
+    return epochs - begins if isinstance(epochs, int) and isinstance(begins, int) else None
 
 
 def chance_accuracies(runs: Iterable[Run]) -> list[float]:

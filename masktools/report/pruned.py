@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,7 +19,8 @@ __all__ = ["LARGE", "pruned_results"]
 LARGE = 2_000_000
 """Weights of a network beyond which nothing is computed that takes longer than reading it."""
 
-_Way: TypeAlias = tuple[str, int, int]
+_Way: TypeAlias = tuple[str, ...]
+"""Criterion, scope, and in words all else by which accuracies are of different things."""
 
 
 def pruned_results(run: Run, found: Sequence[Again]) -> dict[str, PruneResult]:
@@ -39,47 +40,66 @@ def pruned_results(run: Run, found: Sequence[Again]) -> dict[str, PruneResult]:
         neither the run nor what was pruned records it. Densities of what is on a path are those of the pruned
         networks; None where they hold no operator graph, or have more than `LARGE` weights.
     """
-    gathered: dict[_Way, dict[float, list[Again]]] = {}
+    gathered: dict[_Way, dict[float, dict[tuple[object, object], Again]]] = {}
     for again in found:
         options = again.origin.get("options", {})
         share = options.get("share")
         if again.pruned and isinstance(share, int | float):
-            way = (
-                str(again.origin["variant"]),
-                int(options.get("recalibration_examples") or 0),
-                int(options.get("finetune_epochs") or 0),
-            )
-            gathered.setdefault(way, {}).setdefault(float(share), []).append(again)
+            points = gathered.setdefault(_way(run, again), {})
+            # The same network may lie there twice: only random orders are repeated measurements.
+            points.setdefault(float(share), {}).setdefault((options.get("seed"), options.get("draw")), again)
     chances = chance_accuracies([run, *(again.run for again in found)])
-    shared = _of_run(run, chances[0] if len(chances) == 1 else math.nan)
+    chance = chances[0] if len(chances) == 1 else math.nan
     results = {}
-    for (variant, examples, epochs), shares in gathered.items():
-        _, criterion, scope = variant.split("-", 2)
-        afterwards = [
-            *(["batch norms recalibrated"] if examples else []),
-            f"then {epochs} epoch{'' if epochs == 1 else 's'} of fine-tuning" if epochs else "without fine-tuning",
-        ]
-        results[", ".join([f"{criterion} ({scope})", *afterwards])] = dataclasses.replace(
-            shared,
+    for (criterion, scope, *words), shares in gathered.items():
+        curve = {share: tuple(draws.values()) for share, draws in sorted(shares.items(), reverse=True)}
+        first = next(iter(curve.values()))[0]
+        results[", ".join([f"{criterion} ({scope})", *words])] = dataclasses.replace(
+            _of_run(run, first.origin.get("epoch"), chance),
             criterion=criterion,
             scope=scope,
-            draws=max(len(each) for each in shares.values()),
-            curve=tuple(_point(share, each) for share, each in sorted(shares.items(), reverse=True)),
-            finetune_epochs=epochs or None,
+            draws=max(map(len, curve.values())),
+            curve=tuple(_point(share, each) for share, each in curve.items()),
+            finetune_epochs=_number(first.origin.get("options", {}), "finetune_epochs") or None,
         )
     return results
 
 
-def _of_run(run: Run, chance: float) -> PruneResult:
-    final = run.final
+def _way(run: Run, again: Again) -> _Way:
+    """Return how a run was pruned: what is different here is not to be averaged."""
+    options = again.origin.get("options", {})
+    _, criterion, scope = str(again.origin["variant"]).split("-", 2)
+    epoch, looked, anew, epochs = again.origin.get("epoch"), *(_number(options, key) for key in _COUNTS)
+    optimizer = again.run.config.get("optimizer")
+    lr = optimizer.get("lr") if isinstance(optimizer, Mapping) else None
+    at = f" at a learning rate of {lr:g}" if isinstance(lr, int | float) else ""
+    return (
+        criterion,
+        scope,
+        *([f"network of epoch {epoch}"] if epoch not in (None, run.final.epoch) else []),
+        *([f"by {looked:,} examples"] if looked else []),
+        *([f"batch norms recalibrated on {anew:,} examples"] if anew else []),
+        f"then {epochs} epoch{'' if epochs == 1 else 's'} of fine-tuning{at}" if epochs else "without fine-tuning",
+    )
+
+
+_COUNTS = ("examples", "recalibration_examples", "finetune_epochs")
+
+
+def _number(options: Mapping[str, Any], key: str) -> int:
+    return int(options.get(key) or 0)
+
+
+def _of_run(run: Run, epoch: object, chance: float) -> PruneResult:
+    trained = run.at(epoch) if isinstance(epoch, int) and epoch in run.epochs else run.final
     algorithm = run.config.get("algorithm")
     return PruneResult(
         run=str(run.path),
-        epoch=final.epoch,
+        epoch=trained.epoch,
         algorithm=str(algorithm.get("name", "unknown")) if isinstance(algorithm, dict) else "unknown",
         variant=None,
-        active=final.active,
-        size=sum(layer.size for layer in final.layers.values()),
+        active=trained.active,
+        size=sum(layer.size for layer in trained.layers.values()),
         criterion="",
         scope="",
         draws=1,

@@ -99,9 +99,16 @@ def heat_map_reading(matrix: EpochMatrix) -> str:
     kappa = matrix.total.kappa
     near = kappa.diagonal(1)
     first = f"kappa {_kappa(kappa[0, -1])} between the first and the last mask"
-    steps = f"{rate(float(np.nanmean(near)))} on average from one to the next" if np.isfinite(near).any() else ""
+    gaps = np.diff(matrix.epochs_a)
+    later = "" if (gaps == 1).all() else f" that is shown, {_span(gaps)} epochs later"
+    mean = f"{rate(float(np.nanmean(near)))} on average from one to the next{later}" if np.isfinite(near).any() else ""
     grey = "; grey where it is undefined, because a mask is dense or empty" if np.isnan(kappa).any() else ""
-    return f"{', '.join(filter(None, (first, steps)))} (chance 0){grey}."
+    return f"{', '.join(filter(None, (first, mean)))} (chance 0){grey}."
+
+
+def _span(gaps: NDArray[np.int64]) -> str:
+    least, most = int(gaps.min()), int(gaps.max())
+    return str(least) if least == most else f"{least} to {most}"
 
 
 def _kappa(value: float) -> str:

@@ -79,3 +79,12 @@ def test_all_buffers_are_put_back_after_an_error():
     with pytest.raises(ZeroDivisionError):
         fail()
     assert_same(model, before)
+
+
+def test_a_model_may_have_a_buffer_that_nobody_can_write_into():
+    model = Counting()
+    model.register_buffer("expanded", torch.ones(1).expand(3))
+    before = state_of(model)
+    with kept_buffers(model):
+        model(torch.randn(6, 4))
+    assert_same(model, before)

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 __all__ = ["kept_buffers"]
 
@@ -20,7 +20,8 @@ def kept_buffers(model: nn.Module) -> Iterator[None]:
     """
     held = [vars(module)["_buffers"] for module in model.modules()]
     before = [dict(buffers) for buffers in held]
-    values = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    # Into one that is expanded, whose entries share memory, torch lets nobody write.
+    values = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if not _is_expanded(buffer)]
     try:
         yield
     finally:
@@ -30,3 +31,9 @@ def kept_buffers(model: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for buffer, value in values:
                 buffer.copy_(value)
+
+
+def _is_expanded(buffer: Tensor) -> bool:
+    if buffer.layout != torch.strided:
+        return False
+    return any(stride == 0 and size > 1 for stride, size in zip(buffer.stride(), buffer.shape, strict=True))
