@@ -77,13 +77,20 @@ def with_interval(mean: float | None, low: float | None, high: float | None) -> 
 def interval_texts(mean: float | None, low: float, high: float) -> tuple[str, str, str]:
     """Return a mean and the ends of its interval with the same decimals: two significant digits of half its width.
 
-    >>> interval_texts(0.00092, -0.00896, 0.0087)
-    ('0.0009', '-0.0090', '0.0087')
+    What they would make a 0 has digits of its own: an interval that leaves 0 out may not look as if it held it.
+
+    >>> interval_texts(0.00092, -0.00896, 0.0087), interval_texts(0.01, 0.00004, 0.02)
+    (('0.0009', '-0.0090', '0.0087'), ('0.010', '4.0e-05', '0.020'))
     """
     decimals = _decimals((high - low) / 2)
     if mean is None or decimals is None:
         return rate(mean), rate(low), rate(high)
-    return f"{mean:z,.{decimals}f}", f"{low:z,.{decimals}f}", f"{high:z,.{decimals}f}"
+    return _fixed(mean, decimals), _fixed(low, decimals), _fixed(high, decimals)
+
+
+def _fixed(value: float, decimals: int) -> str:
+    hidden = value and round(value, decimals) == 0
+    return rate(value) if hidden else f"{value:z,.{decimals}f}"
 
 
 def with_half_width(mean: float | None, high: float | None) -> str:
@@ -157,11 +164,15 @@ _PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 def percent(value: float | None) -> str:
     """Return a share in per cent.
 
-    >>> [percent(x) for x in (0.5, -0.012, 1.0, 0.0004, None)]
-    ['50 %', '-1.2 %', '100 %', '0.04 %', '-']
+    >>> [percent(x) for x in (0.5, -0.012, 1.0, 0.9996, 0.0004, None)]
+    ['50 %', '-1.2 %', '100 %', '99.96 %', '0.04 %', '-']
     """
     if value is None or math.isnan(value):
         return UNDEFINED
+    if 0.995 <= abs(value) < 1:
+        # All but something is not all.
+        nearly = next((text for digits in range(1, 7) if abs(float(text := f"{100 * value:.{digits}f}")) < 100), "100")
+        return f"{nearly} %"
     return f"{100 * value:.0f} %" if abs(value) >= 0.095 or value == 0 else f"{100 * value:.2g} %"
 
 
