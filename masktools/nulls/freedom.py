@@ -14,9 +14,9 @@ __all__ = ["Moves", "across", "degree_moves", "each", "layer_moves", "neuron_mov
 Moves: TypeAlias = Callable[[Masks, Mapping[str, int]], frozenset[str]]
 """Which layers a null can change: from masks and the number of groups by layer, names of layers."""
 
-# A layer that a null cannot change is no test. Whether it can must not be read off the draws: a layer whose draws all
-# gave the observed number has p = 1 because of how they fell, and to leave such layers out of a correction for many
-# tests makes the p-values of those that remain too small.
+# A layer that a null cannot change is no test. Whether it can must not be read off the draws: a layer of which most
+# draws give the observed number has a large p because of how they fell, and to leave such layers out of a correction
+# for many tests makes the p-values of those that remain too small.
 
 
 def across(masks: Masks, _: Mapping[str, int]) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from masktools.nulls.trial import TOTAL
-from masktools.render.comparison_nulls import KEEP_DEGREES, p_columns, titled
+from masktools.render.comparison_nulls import p_columns, titled
 from masktools.render.document import Column, Table
 from masktools.render.null_words import shown_p
 from masktools.structure.comparison import Comparison
@@ -16,16 +16,20 @@ UNITS_NOTE = (
 )
 
 _SIDES = ("fan_in", "fan_out")
+_KEPT = {"neuron": ("fan_in",), "degree": _SIDES, "tap": _SIDES}
+"""What random masks of a null have of B's degrees: there they have no chance level but what is observed."""
+
 _DEGREES = ("distance", "correlation")
 
 
 def units_table(result: Comparison) -> Table | None:
     """Return the degrees of each layer beside their null, a row for each side; None where the null keeps them."""
-    if not result.degrees or alike_degrees_note(result):
+    sides = [side for side in _SIDES if side not in _kept(result)]
+    if not result.degrees or not sides:
         return None
     rows = []
     for row in unit_rows(result):
-        for side in _SIDES if row["name"] != TOTAL else ():
+        for side in sides if row["name"] != TOTAL else ():
             values = {key.removeprefix(f"{side}_"): value for key, value in row.items() if key.startswith(side)}
             for metric in _DEGREES:
                 values[f"{metric}_p"] = shown_p(result.level(f"{side}_{metric}", row["name"]))
@@ -47,13 +51,24 @@ def units_table(result: Comparison) -> Table | None:
 
 
 def alike_degrees_note(result: Comparison) -> str:
-    """Return why degrees are not shown: nothing unless random masks have those of B."""
-    if not result.degrees or result.trial is None or result.trial.plan.null not in KEEP_DEGREES:
+    """Return which degrees are not shown, and why: nothing unless random masks have those of B."""
+    kept = _kept(result)
+    if not result.degrees or result.trial is None or not kept:
         return ""
+    null = result.trial.plan.null
+    if kept == _SIDES:
+        return (
+            f"degrees have no chance level under the null '{null}', which keeps those of every unit, and are not "
+            "shown: --null layer compares them."
+        )
     return (
-        f"degrees have no chance level under the null '{result.trial.plan.null}', which keeps those of every unit, and "
-        "are not shown: --null layer compares them."
+        f"{kept[0].replace('_', '-')} has no chance level under the null '{null}', which keeps that of every unit, and "
+        "is not shown: --null layer compares it."
     )
+
+
+def _kept(result: Comparison) -> tuple[str, ...]:
+    return _KEPT.get(result.trial.plan.null, ()) if result.trial is not None else ()
 
 
 def unit_rows(result: Comparison) -> list[dict[str, Any]]:

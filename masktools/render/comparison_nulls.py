@@ -19,9 +19,9 @@ from masktools.render.numbers import rate
 from masktools.statistics.monte_carlo import NullLevel
 from masktools.structure.comparison import Comparison
 
-__all__ = ["KEEP_DEGREES", "against_null", "aligned_table", "nnstd_table", "p_columns", "stricter", "titled"]
+__all__ = ["against_null", "aligned_table", "nnstd_table", "p_columns", "stricter", "titled"]
 
-KEEP_DEGREES = ("degree", "tap")
+_KEEP_DEGREES = ("degree", "tap")
 """Nulls whose masks have the degrees of B."""
 
 _RATE = 0.05
@@ -202,6 +202,6 @@ def _aligned(result: Comparison, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def stricter(result: Comparison) -> str:
     """Return what to ask next: units of many weights can be matched with each other whatever they are wired to."""
-    if result.trial is None or result.trial.plan.null in KEEP_DEGREES:
+    if result.trial is None or result.trial.plan.null in _KEEP_DEGREES:
         return ""
     return " Whether more than the degrees agrees is the stricter question: --null degree."

@@ -44,7 +44,7 @@ def without_constant_null(curve: Table, result: Emergence) -> tuple[Table, str]:
     if not _is_constant(_means(result)):
         return curve, ""
     columns = tuple(dataclasses.replace(c, shown=False) if c.name == _SHOWN else c for c in curve.columns)
-    return dataclasses.replace(curve, columns=columns), " At every other epoch they have as much on average."
+    return dataclasses.replace(curve, columns=columns), " At every other epoch they have about as much on average."
 
 
 def _means(result: Emergence) -> list[float]:

@@ -182,7 +182,11 @@ def test_degrees_are_not_shown_beside_masks_that_keep_them(mlp_run, output, shor
     text = " ".join(output("compare", a, b, "--null", "degree", "--draws", 9).split())
     assert "Differences of degrees" not in text
     assert "degrees have no chance level under the null 'degree', which keeps those of every unit" in text
-    assert "Differences of degrees" in output("compare", a, b, "--null", "neuron", "--draws", 9)
+    neuron = output("compare", a, b, "--null", "neuron", "--draws", 9)
+    table = neuron.partition("Differences of degrees")[2].partition("Distance 0")[0]
+    assert "fan-out" in table
+    assert "fan-in" not in table
+    assert "fan-in has no chance level under the null 'neuron'" in " ".join(neuron.split())
     rows = list(
         csv.DictReader(io.StringIO(output("compare", a, b, "--null", "degree", "--format", "csv", "--draws", 9)))
     )

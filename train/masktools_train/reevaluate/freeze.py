@@ -76,7 +76,10 @@ def _must_be_finished(run: Run, epochs: int) -> None:
     """Raise unless a run was trained to its end and says what it ended with."""
     last = (run.metrics or [{}])[-1]
     if last.get("epoch") != epochs or run.final.epoch != epochs:
-        raise RunError(f"{run.path}: is not finished, or its metrics are missing: epoch {run.final.epoch} of {epochs}")
+        raise RunError(
+            f"{run.path}: is not finished, or its metrics are missing: epoch {run.final.epoch} of {epochs}; "
+            "`masktools train --resume` goes on with a training that was stopped"
+        )
     missing = next((key for key in ("test_accuracy", "dense_gradient_steps", "step") if last.get(key) is None), None)
     if missing is not None:
         raise RunError(f"{run.path}: its metrics lack {missing}")
