@@ -77,7 +77,7 @@ def with_interval(mean: float | None, low: float | None, high: float | None) -> 
 def interval_texts(mean: float | None, low: float, high: float) -> tuple[str, str, str]:
     """Return a mean and the ends of its interval with the same decimals: two significant digits of half its width.
 
-    What they would make a 0 has digits of its own: an interval that leaves 0 out may not look as if it held it.
+    An end that they would make 0, of an interval that leaves 0 out, has digits of its own.
 
     >>> interval_texts(0.00092, -0.00896, 0.0087), interval_texts(0.01, 0.00004, 0.02)
     (('0.0009', '-0.0090', '0.0087'), ('0.010', '4.0e-05', '0.020'))
@@ -85,12 +85,12 @@ def interval_texts(mean: float | None, low: float, high: float) -> tuple[str, st
     decimals = _decimals((high - low) / 2)
     if mean is None or decimals is None:
         return rate(mean), rate(low), rate(high)
-    return _fixed(mean, decimals), _fixed(low, decimals), _fixed(high, decimals)
+    ends = [rate(end) if low * high > 0 and round(end, decimals) == 0 else _fixed(end, decimals) for end in (low, high)]
+    return _fixed(mean, decimals), ends[0], ends[1]
 
 
 def _fixed(value: float, decimals: int) -> str:
-    hidden = value and round(value, decimals) == 0
-    return rate(value) if hidden else f"{value:z,.{decimals}f}"
+    return f"{value:z,.{decimals}f}"
 
 
 def with_half_width(mean: float | None, high: float | None) -> str:
