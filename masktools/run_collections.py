@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from masktools.errors import RunError
-from masktools.run_places import run_directories
+from masktools.run_places import required_directories
 from masktools.runs import Run, open_run
 
 __all__ = ["group_runs", "open_runs"]
@@ -38,10 +38,7 @@ def open_runs(*paths: str | Path) -> list[Run]:
         raise RunError("open_runs needs at least one path")
     runs: dict[Path, Run] = {}
     for path in map(Path, paths):
-        places = run_directories(path) if path.is_dir() else [path]
-        if not places:
-            raise RunError(f"{path}: no run (a directory with epoch-NNNN.h5) in or below this directory")
-        for place in places:
+        for place in required_directories(path) if path.is_dir() else [path]:
             real = place.resolve()
             if real not in runs:
                 runs[real] = open_run(place)

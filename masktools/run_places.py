@@ -9,7 +9,7 @@ from pathlib import Path
 from masktools.errors import RunError
 from masktools.run_files import epochs_in
 
-__all__ = ["held_runs", "holds_runs", "meant_runs", "natural_order", "run_directories", "spans"]
+__all__ = ["held_runs", "holds_runs", "meant_runs", "natural_order", "required_directories", "run_directories", "spans"]
 
 _DIGITS = re.compile(r"([0-9]+)")
 
@@ -58,6 +58,20 @@ def run_directories(path: Path) -> list[Path]:
         except OSError as error:
             raise RunError(f"{folder}: cannot be looked into: {error.strerror or error}") from error
     return sorted(found, key=lambda place: [natural_order(part) for part in place.relative_to(path).parts])
+
+
+def required_directories(path: Path) -> list[Path]:
+    """Return the run directories at or below a directory, of which there has to be one, as `run_directories` does.
+
+    Raises
+    ------
+    RunError
+        If there is no run, or a directory cannot be looked into.
+    """
+    places = run_directories(path)
+    if not places:
+        raise RunError(f"{path}: no run (a directory with epoch-NNNN.h5) in or below this directory")
+    return places
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:

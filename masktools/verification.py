@@ -7,7 +7,7 @@ from typing import Any
 from masktools.errors import MasktoolsError, RunError
 from masktools.frames import ToFrame
 from masktools.run_files import METRICS, RUN_JSON, read_identity, read_metrics
-from masktools.run_places import run_directories
+from masktools.run_places import required_directories
 from masktools.runs import open_run
 from masktools.snapshot.read import Snapshot
 from masktools.snapshot.verify import verify_snapshot
@@ -138,10 +138,7 @@ def verify_folder(path: str | Path) -> FolderVerification:
     RunError
         If there is no run, or a directory cannot be looked into.
     """
-    places = run_directories(Path(path))
-    if not places:
-        raise RunError(f"{path}: no run (a directory with epoch-NNNN.h5) in or below this directory")
-    return FolderVerification(str(path), tuple(verify(place) for place in places))
+    return FolderVerification(str(path), tuple(verify(place) for place in required_directories(Path(path))))
 
 
 def _snapshot(path: Path, epoch: int | None) -> FileCheck:

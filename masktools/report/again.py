@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from masktools.errors import RunError
@@ -12,7 +12,7 @@ from masktools.runs import Run
 from masktools.structure.configuration import config_differences
 from masktools.structure.reevaluation import VariantResult
 
-__all__ = ["Again", "beside", "chance_accuracies", "literal", "variant_results"]
+__all__ = ["Again", "beside", "chance_accuracies", "runs_beside", "variant_results"]
 
 _OWN = ("origin", "algorithm", "seed", "name", "snapshot", "execution", "computation")
 """What a re-evaluation always has of its own; where it differs in another key, it was asked to."""
@@ -71,24 +71,35 @@ def beside(run: Run) -> list[Again]:
     RunError
         If a re-evaluation cannot be read.
     """
+    found: dict[str, Again] = {}
+    for other in runs_beside(run):
+        again = _again(run, other)
+        if again is not None:
+            # A copy of what was found already is no repetition.
+            found.setdefault(repr((again.label, again.seed, again.origin, other.config.get("optimizer"))), again)
+    return list(found.values())
+
+
+def runs_beside(run: Run) -> Iterator[Run]:
+    """Yield the runs in the directories beside a run whose names begin with its own; a snapshot file has none.
+
+    Parameters
+    ----------
+    run
+        The run, for example ``runs/dnw-s0``: directories are ``runs/dnw-s0-reinit``, ``runs/dnw-s0-frozen``, ...
+    """
     place = run.path.resolve()
     if not place.is_dir():
-        return []
-    found: dict[str, Again] = {}
-    for folder in sorted(place.parent.glob(f"{literal(place.name)}-*/")):
+        return
+    for folder in sorted(place.parent.glob(f"{_literal(place.name)}-*/")):
         try:
             runs = open_runs(folder)
         except RunError:  # a directory of something else
             continue
-        for other in runs:
-            again = _again(run, other)
-            if again is not None:
-                # A copy of what was found already is no repetition.
-                found.setdefault(repr((again.label, again.seed, again.origin, other.config.get("optimizer"))), again)
-    return list(found.values())
+        yield from runs
 
 
-def literal(name: str) -> str:
+def _literal(name: str) -> str:
     """Return a name as a pattern that matches nothing else."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 

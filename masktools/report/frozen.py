@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from masktools.errors import RunError
-from masktools.report.again import literal
-from masktools.run_collections import open_runs
+from masktools.report.again import runs_beside
 from masktools.runs import Run
 from masktools.structure.configuration import ABSENT, config_differences
 from masktools.structure.freezing import FreezePoint, FreezeResult
@@ -35,20 +33,14 @@ def frozen_beside(run: Run) -> dict[int, Mapping[str, Any]]:
     RunError
         If such a run cannot be read.
     """
-    place = run.path.resolve()
     config = run.config
-    if not place.is_dir() or _freeze_epoch(config) is not None or not _last(run):
+    if _freeze_epoch(config) is not None or not _last(run):
         return {}
     found: dict[int, Mapping[str, Any]] = {}
-    for folder in sorted(place.parent.glob(f"{literal(place.name)}-*/")):
-        try:
-            runs = open_runs(folder)
-        except RunError:  # a directory of something else
-            continue
-        for other in runs:
-            epoch, last = _freeze_epoch(other.config), _last(other)
-            if epoch is not None and last and _differ_in_that(config, other.config):
-                found.setdefault(epoch, last)
+    for other in runs_beside(run):
+        epoch, last = _freeze_epoch(other.config), _last(other)
+        if epoch is not None and last and _differ_in_that(config, other.config):
+            found.setdefault(epoch, last)
     return found
 
 
